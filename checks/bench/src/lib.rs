@@ -1,0 +1,2 @@
+//! Throughput runs and the comparison with peers.
+#![forbid(unsafe_code)]

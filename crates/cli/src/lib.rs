@@ -1,0 +1,2 @@
+//! The command-line client.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The server program and its administration; home of the demo.
+#![forbid(unsafe_code)]

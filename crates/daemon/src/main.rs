@@ -1,0 +1,2 @@
+//! The `limosad` program.
+fn main() {}

@@ -1,0 +1,2 @@
+//! UDP sockets and the thread that pumps a connection.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Settings, identities and decisions; pure.
+#![forbid(unsafe_code)]

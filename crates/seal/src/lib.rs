@@ -1,0 +1,2 @@
+//! All cryptography: datagram protection, key schedule, digests, secrets.
+#![forbid(unsafe_code)]

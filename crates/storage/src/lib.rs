@@ -1,0 +1,2 @@
+//! The storage contract and the local disk.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! One transfer job, sans-IO: layout, plan, journal, verification, events.
+#![forbid(unsafe_code)]

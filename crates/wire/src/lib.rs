@@ -1,0 +1,2 @@
+//! Message formats and limits of the Limosa protocol.
+#![forbid(unsafe_code)]
