@@ -1,2 +1,27 @@
-//! The storage contract and the local disk.
+//! The storage contract and what stands behind it.
+//!
+//! A transfer reads and writes files through [`Store`] and the two file
+//! handles [`ReadFile`] and [`WriteFile`]; it knows neither paths of the
+//! operating system nor which disk, memory or service holds the bytes.
+//!
+//! * [`path`]: names and paths inside a store, parsed once from foreign bytes.
+//! * [`metadata`]: what a store tells about a file, and what may be set.
+//! * [`error`]: failures by their meaning, with what was tried and where.
+//! * [`contract`]: the traits every back end and every wrapper implements.
+//!
+//! Everything here is blocking: callers run it on threads of their own.
 #![forbid(unsafe_code)]
+
+pub mod contract;
+pub mod error;
+pub mod metadata;
+pub mod path;
+
+pub use contract::{
+    AppendFile, Capabilities, Cursor, DirectoryEntry, Durability, FollowLinks, LockGuard,
+    Overwrite, Page, Publish, ReadFile, Space, Staged, Store, WriteFile, make_directories,
+    read_whole,
+};
+pub use error::{ErrorKind, Operation, Result, StorageError};
+pub use metadata::{Attributes, Kind, Metadata, Owner, Special, Timestamp};
+pub use path::{Name, PathError, StorePath};
