@@ -16,11 +16,7 @@ impl PacketNumber {
     /// `value` as a packet number, if it fits 48 bits.
     #[must_use]
     pub const fn new(value: u64) -> Option<Self> {
-        if value <= Self::MAX.0 {
-            Some(Self(value))
-        } else {
-            None
-        }
+        if value <= Self::MAX.0 { Some(Self(value)) } else { None }
     }
 
     /// The number as an integer.
@@ -171,9 +167,7 @@ impl fmt::Display for Rate {
 
 /// Why text is not a rate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a rate: write a number with k, m or g (bits per second), such as 300m or 1.5g"
-)]
+#[error("`{0}` is not a rate: write a number with k, m or g (bits per second), such as 300m or 1.5g")]
 pub struct InvalidRate(String);
 
 impl std::str::FromStr for Rate {
@@ -201,11 +195,7 @@ impl std::str::FromStr for Rate {
             return Err(wrong());
         }
         let bits = number.parse::<f64>().map_err(|_| wrong())? * factor;
-        if (1.0..1e18).contains(&bits) {
-            Ok(Self(bits as u64))
-        } else {
-            Err(wrong())
-        }
+        if (1.0..1e18).contains(&bits) { Ok(Self(bits as u64)) } else { Err(wrong()) }
     }
 }
 
@@ -217,10 +207,7 @@ mod tests {
     fn packet_numbers_end_at_48_bits() {
         assert_eq!(PacketNumber::new(1 << 48), None);
         assert_eq!(PacketNumber::MAX.next(), None);
-        assert_eq!(
-            PacketNumber::new(6).and_then(PacketNumber::next),
-            PacketNumber::new(7)
-        );
+        assert_eq!(PacketNumber::new(6).and_then(PacketNumber::next), PacketNumber::new(7));
     }
 
     #[test]
@@ -233,11 +220,7 @@ mod tests {
             ("64k", 64_000),
             ("9000", 9000),
         ] {
-            assert_eq!(
-                text.parse::<Rate>().map(Rate::bits_per_second),
-                Ok(bits),
-                "{text}"
-            );
+            assert_eq!(text.parse::<Rate>().map(Rate::bits_per_second), Ok(bits), "{text}");
         }
         for text in ["", "m", "-3m", "0", "1e9", "3x", "inf", "NaN", ".", "5mm"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");

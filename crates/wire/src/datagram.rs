@@ -1,0 +1,95 @@
+//! The outside of a datagram: `flags(1) · session id(4) · packet number(6) ·
+//! protected frames · tag(16)`.
+//!
+//! The eleven bytes of the header are authenticated, not hidden.
+
+use crate::codec::{Cursor, DecodeError, Reader, Sink};
+use crate::{PacketNumber, SessionId};
+
+/// Bytes of the header.
+pub const HEADER_LEN: usize = 11;
+/// Bytes of the authentication tag, whatever the suite.
+pub const TAG_LEN: usize = 16;
+/// Bytes around the frames of one datagram.
+pub const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
+/// Smallest datagram that can hold a frame.
+pub const MIN_DATAGRAM: usize = OVERHEAD + 1;
+/// Largest datagram ever sent or taken: a 9,000-byte IPv4 packet.
+pub const MAX_DATAGRAM: usize = 9_000 - 28;
+/// IP packet size that every path is taken to carry.
+pub const MIN_PACKET: usize = 1_280;
+
+/// Flag: the receiver is asked to report when this datagram arrived.
+const STAMP: u8 = 0x01;
+
+/// The header of one datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// Its number in its direction.
+    pub number: PacketNumber,
+    /// The sender asks for its arrival time ([`crate::frame::Report::stamps`]).
+    pub stamp: bool,
+}
+
+impl Header {
+    /// The header as bytes.
+    #[must_use]
+    pub fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        let mut cursor = Cursor::new(&mut bytes);
+        cursor.put_u8(if self.stamp { STAMP } else { 0 });
+        cursor.put_u32(self.session.0);
+        cursor.put(&self.number.get().to_be_bytes()[2..]);
+        bytes
+    }
+
+    /// Splits a datagram into its header and the protected rest.
+    ///
+    /// # Errors
+    /// If it is too short or too long, or has a reserved flag set.
+    pub fn decode(datagram: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
+        const WHAT: &str = "datagram";
+        if datagram.len() < MIN_DATAGRAM {
+            return Err(DecodeError::Truncated(WHAT));
+        }
+        let mut reader = Reader::new(WHAT, datagram);
+        let flags = reader.u8()?;
+        if flags & !STAMP != 0 || datagram.len() > MAX_DATAGRAM {
+            return Err(reader.range());
+        }
+        let session = SessionId(reader.u32()?);
+        let mut number = [0; 8];
+        number[2..].copy_from_slice(reader.take(6)?);
+        let number = PacketNumber::new(u64::from_be_bytes(number)).ok_or(DecodeError::Range(WHAT))?;
+        Ok((Self { session, number, stamp: flags & STAMP != 0 }, reader.rest()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn headers_return(session: u32, number in 0..=PacketNumber::MAX.get(), stamp: bool, rest in 17usize..64) {
+            let header = Header { session: SessionId(session), number: PacketNumber::new(number).unwrap(), stamp };
+            let mut datagram = header.encode().to_vec();
+            datagram.resize(HEADER_LEN + rest, 7);
+            let (again, protected) = Header::decode(&datagram).unwrap();
+            prop_assert_eq!(again, header);
+            prop_assert_eq!(protected.len(), rest);
+        }
+    }
+
+    #[test]
+    fn reserved_flags_and_stumps_are_refused() {
+        let mut datagram = [0; 40];
+        datagram[0] = 0x02;
+        assert!(Header::decode(&datagram).is_err());
+        assert!(Header::decode(&[0; MIN_DATAGRAM - 1]).is_err());
+        assert!(Header::decode(&[0; MAX_DATAGRAM + 1]).is_err());
+    }
+}
