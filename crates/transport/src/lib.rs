@@ -6,7 +6,9 @@
 //! polled out.
 #![forbid(unsafe_code)]
 
+mod application;
 pub mod rate;
 mod time;
 
+pub use application::{Application, Delivery, QueueState};
 pub use time::Time;
