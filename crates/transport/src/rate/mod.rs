@@ -7,11 +7,19 @@
 //!
 //! All byte counts are bytes on the wire: IP packets with their headers.
 
+mod fair;
+mod fixed;
+#[cfg(test)]
+mod line;
+mod measure;
+
 use std::time::Duration;
 
 use limosa_wire::{PacketNumber, PeerTime, Rate};
 
 use crate::Time;
+pub use fair::Fair;
+pub use fixed::Fixed;
 
 /// What the controller needs to remember of one sent datagram; kept by the
 /// sender beside its own record and handed back when a report speaks of it.
@@ -133,4 +141,13 @@ pub trait RateControl: Send + std::fmt::Debug {
 
     /// What it believes.
     fn statistics(&self) -> RateStatistics;
+}
+
+/// The law of `policy` for a path whose round trip may be known already.
+#[must_use]
+pub fn law(policy: Policy, now: Time, rtt: Option<Duration>, limits: RateLimits) -> Box<dyn RateControl> {
+    match policy {
+        Policy::Fixed => Box::new(Fixed::new(now, rtt, limits)),
+        Policy::Fair => Box::new(Fair::new(now, rtt, limits)),
+    }
 }

@@ -1,0 +1,54 @@
+//! Going down a little when loss does not end: what is still lost when the
+//! queue is empty is the line's own.
+
+use super::loss::LossCount;
+use super::{Sample, later};
+use crate::Time;
+
+/// Packets that must have been seen.
+const EVIDENCE: f64 = 100.0;
+/// Round trips after which the attempt is given up.
+const PATIENCE: f64 = 4.0;
+
+/// Sends less for a round trip and counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Down {
+    began: Time,
+    enough: Time,
+    given_up: Time,
+    count: LossCount,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Outcome {
+    /// Loss rate on an empty queue.
+    Baseline(f64),
+    /// The queue did not empty.
+    Nothing,
+}
+
+impl Down {
+    /// Share of the rate to send at.
+    pub(super) const FACTOR: f64 = 0.85;
+
+    pub(super) fn begin(s: &Sample) -> Self {
+        let trip = s.base_rtt.max(s.interval);
+        Self {
+            began: s.now,
+            enough: later(s.now, trip),
+            given_up: later(s.now, PATIENCE * trip + s.rtt),
+            count: LossCount::default(),
+        }
+    }
+
+    pub(super) fn on_sample(&mut self, s: &Sample, target: f64) -> Option<Outcome> {
+        if s.newest >= self.began && s.queue < 0.3 * target {
+            self.count.add(s);
+        }
+        if s.newest >= self.enough && self.count.packets >= EVIDENCE {
+            return Some(Outcome::Baseline(self.count.rate()));
+        }
+        (s.now >= self.given_up).then_some(Outcome::Nothing)
+    }
+}

@@ -1,0 +1,202 @@
+//! `fair`: fill what is free, share evenly, keep the queue short.
+//!
+//! ```text
+//! STARTUP --queue, loss or standstill--> DELAY   (DRAIN, DOWN, VERIFY beside)
+//! ```
+//!
+//! Start-up finds the line's end. The delay mode then keeps an estimate of the
+//! share of the line and a small queue in front of it. Random loss moves
+//! neither: only queueing delay, loss beyond the line's own and congestion
+//! marks do.
+
+mod delay;
+mod down;
+mod drain;
+mod loss;
+mod profile;
+mod share;
+mod startup;
+#[cfg(test)]
+mod tests;
+mod trains;
+mod verify;
+
+use std::time::Duration;
+
+use limosa_wire::{PacketNumber, Rate};
+
+use super::measure::{Meter, Sample, later, sane_pace, seconds_since};
+use super::{Allowance, PathReport, RateControl, RateLimits, RateStatistics, Sent};
+use crate::Time;
+use delay::{Change, DelayMode};
+use profile::Profile;
+use share::Share;
+use startup::Startup;
+use trains::Trains;
+
+/// In flight at most this many times the share times the round trip, the
+/// latter taken as no less than so many seconds and some for the queue.
+const IN_FLIGHT: f64 = 1.5;
+const IN_FLIGHT_RTT: f64 = 0.015;
+const IN_FLIGHT_QUEUE: f64 = 0.012;
+/// A pace below this share of what the law wants is the limits' doing.
+const CAPPED: f64 = 0.97;
+
+/// The law of [`Policy::Fair`](super::Policy::Fair).
+#[derive(Debug)]
+pub struct Fair {
+    profile: &'static Profile,
+    limits: RateLimits,
+    meter: Meter,
+    trains: Trains,
+    phase: Phase,
+    /// When the application last had less to send than was allowed.
+    limited_at: Option<Time>,
+    last_sent_at: Time,
+    pace: f64,
+    in_flight: f64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Startup(Startup),
+    Delay(DelayMode, Share),
+}
+
+impl Fair {
+    /// A law that knows nothing yet of its path.
+    #[must_use]
+    pub fn new(now: Time, rtt: Option<Duration>, limits: RateLimits) -> Self {
+        let mut law = Self {
+            profile: &profile::FAIR,
+            limits,
+            meter: Meter::default(),
+            trains: Trains::default(),
+            phase: Phase::Startup(Startup::from_rate(now, 0.0)),
+            limited_at: None,
+            last_sent_at: now,
+            pace: 0.0,
+            in_flight: 0.0,
+        };
+        law.on_path(now, rtt);
+        law
+    }
+
+    /// The lowest of target and caps, in bytes per second.
+    fn ceiling(&self) -> f64 {
+        let target = self.limits.target.unwrap_or(Rate::UNLIMITED);
+        sane_pace(target.min(self.limits.cap).bytes_per_second())
+    }
+
+    fn start(&mut self, startup: Startup) {
+        self.pace = sane_pace(startup.rate());
+        self.phase = Phase::Startup(startup);
+        self.in_flight = self.startup_in_flight();
+    }
+
+    fn startup_in_flight(&self) -> f64 {
+        let time = 1.5 * self.meter.base_rtt() + 0.03;
+        self.pace * time + 64.0 * self.meter.packet()
+    }
+
+    fn on_sample(&mut self, s: &Sample) {
+        let limited = self.limited_at.is_some_and(|at| at >= s.oldest);
+        let capped = self.pace >= self.ceiling();
+        let limited = limited || capped;
+        match &mut self.phase {
+            Phase::Startup(startup) => {
+                let left = startup.on_sample(s, self.trains.hint(), limited && !capped);
+                self.pace = sane_pace(startup.rate());
+                self.in_flight = self.startup_in_flight();
+                if let Some(share) = left {
+                    self.phase = Phase::Delay(DelayMode::default(), share);
+                    self.on_sample(s);
+                }
+            }
+            Phase::Delay(mode, share) => {
+                let judged = share.judge(s);
+                let (pace, change) = mode.on_sample(s, &judged, share, self.profile, limited);
+                self.pace = sane_pace(pace);
+                let time = s.rtt.max(s.base_rtt).max(IN_FLIGHT_RTT) + IN_FLIGHT_QUEUE;
+                self.in_flight = IN_FLIGHT * share.rate * (time + s.interval);
+                if let Some(Change::Longer(by)) = change {
+                    self.meter.rebase(by);
+                }
+            }
+        }
+    }
+}
+
+impl RateControl for Fair {
+    fn on_path(&mut self, now: Time, rtt: Option<Duration>) {
+        self.meter.restart(now, rtt);
+        self.trains = Trains::default();
+        self.limited_at = None;
+        let target = self.limits.target.map(Rate::bytes_per_second);
+        let (rtt, packet) = (self.meter.base_rtt(), self.meter.packet());
+        self.start(Startup::new(now, rtt, packet, target));
+    }
+
+    fn on_sent(&mut self, sent: Sent, limited: bool) {
+        self.meter.on_sent(sent);
+        self.last_sent_at = sent.at;
+        if limited {
+            self.limited_at = Some(sent.at);
+        }
+    }
+
+    fn on_report(&mut self, report: &PathReport<'_>) {
+        self.trains.on_report(report);
+        if let Some(sample) = self.meter.on_report(report) {
+            self.on_sample(&sample);
+        }
+    }
+
+    fn on_silence(&mut self, _now: Time) {
+        self.meter.interrupt();
+    }
+
+    fn set_limits(&mut self, now: Time, limits: RateLimits) {
+        let before = self.ceiling();
+        self.limits = limits;
+        // What lay beyond the old limit is unknown: look for it at start-up's
+        // speed, from where we are.
+        let held_back = self.pace >= CAPPED * before && self.ceiling() > before;
+        if let (true, Phase::Delay(_, share)) = (held_back, &self.phase) {
+            self.start(Startup::from_rate(now, share.rate.min(before)));
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn allowance(&mut self, now: Time) -> Allowance {
+        let pace = self.pace.min(self.ceiling());
+        let (rtt, packet) = (self.meter.base_rtt(), self.meter.packet());
+        let train = match &self.phase {
+            Phase::Startup(startup) => startup.train(now, pace, rtt, packet),
+            Phase::Delay(..) => 0,
+        };
+        Allowance { pace: Rate::from_bytes_per_second(pace), in_flight: self.in_flight.max(4.0 * packet) as u64, train }
+    }
+
+    fn on_train_sent(&mut self, first: PacketNumber, last: PacketNumber) {
+        self.trains.on_sent(first, last);
+        let (now, rtt) = (self.last_sent_at, self.meter.base_rtt());
+        if let Phase::Startup(startup) = &mut self.phase {
+            startup.on_train_sent(now, rtt);
+        }
+    }
+
+    fn statistics(&self) -> RateStatistics {
+        let (phase, capacity, loss) = match &self.phase {
+            Phase::Startup(startup) => ("startup", startup.rate(), 0.0),
+            Phase::Delay(mode, share) => (mode.phase(), share.rate, share.baseline.rate()),
+        };
+        RateStatistics {
+            phase,
+            capacity: Rate::from_bytes_per_second(capacity),
+            base_rtt: Duration::from_secs_f64(self.meter.base_rtt()),
+            queue: Duration::from_secs_f64(self.meter.queue()),
+            baseline_loss: loss,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What we hold of the line: the estimate all phases share.
+
+use std::collections::VecDeque;
+
+use super::loss::BaselineLoss;
+use super::{Sample, later};
+use crate::Time;
+use crate::rate::measure::sane_pace;
+
+/// How long the best rate is remembered, in seconds, and in how many parts.
+const MEMORY: f64 = 60.0;
+const PARTS: f64 = 12.0;
+
+/// Estimated share of the bottleneck, and the loss that is not ours.
+#[derive(Clone, Debug)]
+pub(super) struct Share {
+    /// Bytes per second that pass the bottleneck for us, lost ones included.
+    pub(super) rate: f64,
+    pub(super) baseline: BaselineLoss,
+    best: Best,
+}
+
+impl Share {
+    pub(super) fn new(rate: f64, baseline: BaselineLoss) -> Self {
+        Self { rate: sane_pace(rate), baseline, best: Best::default() }
+    }
+
+    /// Notes a measured rate as evidence of what the line carries.
+    pub(super) fn note(&mut self, now: Time, rate: f64) {
+        self.best.note(now, rate);
+    }
+
+    /// The most the line has carried for us of late.
+    pub(super) fn best(&self) -> f64 {
+        self.best.rate().max(self.rate)
+    }
+
+    /// Moves the estimate towards `rate` by `gain`.
+    pub(super) fn approach(&mut self, rate: f64, gain: f64) {
+        self.rate = sane_pace(self.rate + gain.clamp(0.0, 1.0) * (rate - self.rate));
+    }
+
+    /// Splits the loss of a sample into the line's own and ours.
+    pub(super) fn judge(&mut self, s: &Sample) -> Judged {
+        let excess = self.baseline.excess(s.loss, s.packets);
+        let rate = s.passed * (1.0 - excess);
+        self.baseline.relax(s);
+        Judged { rate, excess, congested: excess > 0.0 || s.marked * s.packets >= 1.0 }
+    }
+}
+
+/// A sample seen in the light of the baseline loss.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judged {
+    /// Rate that passed the bottleneck.
+    pub(super) rate: f64,
+    /// Loss beyond the baseline.
+    pub(super) excess: f64,
+    /// Whether anything but delay speaks of congestion. A mark counts as much
+    /// as a loss.
+    pub(super) congested: bool,
+}
+
+/// Largest of the rates of the last minute.
+#[derive(Clone, Debug, Default)]
+struct Best {
+    parts: VecDeque<(Time, f64)>,
+}
+
+impl Best {
+    fn note(&mut self, now: Time, rate: f64) {
+        let fresh = |(since, _): &(Time, f64)| now < later(*since, MEMORY / PARTS);
+        match self.parts.back_mut() {
+            Some(part) if fresh(part) => part.1 = part.1.max(rate),
+            _ => self.parts.push_back((now, rate)),
+        }
+        let old = |(since, _): &(Time, f64)| now > later(*since, MEMORY);
+        while self.parts.front().is_some_and(old) {
+            self.parts.pop_front();
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        self.parts.iter().map(|part| part.1).fold(0.0, f64::max)
+    }
+}

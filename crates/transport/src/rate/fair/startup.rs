@@ -1,0 +1,123 @@
+//! Start-up: the rate follows what is delivered, four times as much each
+//! round trip, until a queue, loss or a standstill shows the line's end.
+
+use super::loss::{BaselineLoss, LossCount};
+use super::share::Share;
+use super::{Sample, later, seconds_since};
+use crate::Time;
+
+/// Packets of the first round trip.
+const FIRST_FLIGHT: f64 = 64.0;
+/// What is sent for each byte delivered.
+const GROWTH: f64 = 4.0;
+/// How far above the hint of the trains the rate may go.
+const HINT_MARGIN: f64 = 1.08;
+/// Packets of a train, at least and at most.
+const TRAIN: (f64, f64) = (16.0, 96.0);
+/// Below this queue in seconds loss is not of our making.
+const QUIET: f64 = 0.001;
+/// Delivery that does not keep up with sending by this factor fills a queue.
+const LAGGING: f64 = 0.85;
+/// Loss above the line's own that ends the phase.
+const LOSS_STEP: f64 = 0.08;
+/// Growth of delivery that counts as such.
+const GROWING: f64 = 1.25;
+/// Round trips without growth that end the phase, and the shortest of them.
+const STANDSTILL: f64 = 3.0;
+const STANDSTILL_RTT: f64 = 0.012;
+/// Packets on which a loss rate must rest to outlive a standstill.
+const LOSS_EVIDENCE: f64 = 200.0;
+
+/// The start-up phase.
+#[derive(Clone, Debug)]
+pub(super) struct Startup {
+    rate: f64,
+    best: f64,
+    signs: u32,
+    quiet_loss: LossCount,
+    /// Delivery when it last grew, when that was, and the loss until then.
+    grown: Option<(f64, Time, LossCount)>,
+    next_train: Time,
+}
+
+impl Startup {
+    /// From nothing: `rtt` and `packet` give the first flight.
+    pub(super) fn new(now: Time, rtt: f64, packet: f64, target: Option<f64>) -> Self {
+        let first = FIRST_FLIGHT * packet / rtt;
+        Self::from_rate(now, first.max(target.map_or(0.0, |t| t / GROWTH)))
+    }
+
+    /// From a rate known to pass.
+    pub(super) fn from_rate(now: Time, rate: f64) -> Self {
+        Self { rate, best: 0.0, signs: 0, quiet_loss: LossCount::default(), grown: None, next_train: now }
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// Packets of the train that is due at `now`, 0 for none.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(super) fn train(&self, now: Time, pace: f64, rtt: f64, packet: f64) -> u32 {
+        if now < self.next_train {
+            return 0;
+        }
+        (pace * rtt / 8.0 / packet).clamp(TRAIN.0, TRAIN.1) as u32
+    }
+
+    pub(super) fn on_train_sent(&mut self, now: Time, rtt: f64) {
+        self.next_train = later(now, rtt / 4.0);
+    }
+
+    /// Follows delivery; the share of the line once its end was found.
+    pub(super) fn on_sample(&mut self, s: &Sample, hint: Option<f64>, limited: bool) -> Option<Share> {
+        let threshold = (s.base_rtt / 32.0).max(0.003);
+        if s.queue < (0.3 * threshold).min(QUIET) {
+            self.quiet_loss.add(s);
+        }
+        self.best = self.best.max(s.delivered);
+        let loss = self.quiet_loss.rate();
+        self.rate = self.rate.max(GROWTH * s.delivered / (1.0 - loss));
+        if let Some(hint) = hint {
+            self.rate = self.rate.min(HINT_MARGIN * hint.max(s.delivered));
+        }
+        if self.end_is_near(s, threshold, loss) {
+            return Some(self.leave(s.now, loss));
+        }
+        self.standstill(s, limited).map(|loss| self.leave(s.now, loss))
+    }
+
+    fn end_is_near(&mut self, s: &Sample, threshold: f64, loss: f64) -> bool {
+        let standing = s.queue > threshold;
+        let lagging = s.full && s.passed < LAGGING * s.sent && s.queue > 0.05 * threshold;
+        let baseline = BaselineLoss::new(loss);
+        let lossy = s.full && baseline.excess(s.loss, s.packets) > LOSS_STEP;
+        if standing || lagging || lossy {
+            self.signs += 1;
+        } else {
+            self.signs = 0;
+        }
+        self.signs >= 2 || s.queue > 3.0 * threshold
+    }
+
+    /// The loss rate to go on with if delivery has stopped growing.
+    fn standstill(&mut self, s: &Sample, limited: bool) -> Option<f64> {
+        let (rate, since, before) = self.grown.unwrap_or((0.0, s.now, self.quiet_loss));
+        if s.delivered > GROWING * rate || limited {
+            let rate = rate.max(s.delivered);
+            self.grown = Some((rate, s.now, self.quiet_loss));
+            return None;
+        }
+        let patience = STANDSTILL * s.base_rtt.max(STANDSTILL_RTT).max(s.interval);
+        let over = seconds_since(s.now, since) > patience;
+        // Loss seen since then was congestion, whatever the queue says.
+        let trusted = before.packets >= LOSS_EVIDENCE;
+        over.then(|| if trusted { before.rate() } else { 0.0 })
+    }
+
+    fn leave(&self, now: Time, loss: f64) -> Share {
+        let mut share = Share::new(self.best / (1.0 - loss), BaselineLoss::new(loss));
+        share.note(now, share.rate);
+        share
+    }
+}

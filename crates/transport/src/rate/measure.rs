@@ -1,0 +1,353 @@
+//! What a report says about the path, as figures a law can work with.
+//!
+//! Two reports at least one window apart are compared. `passed` counts the
+//! bytes *numbered* between them, lost ones included, so random loss behind
+//! the bottleneck does not make it noisy; `sent` is the rate at which the same
+//! bytes had left. Delays are one way and relative to the smallest seen, so
+//! the unknown offset between the clocks cancels and a crowded return path
+//! does no harm.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::{PathReport, Sent, Stamp};
+use crate::Time;
+
+/// Most marks kept; reports that come faster than the window needs replace
+/// the newest mark instead of adding one.
+const MARKS: usize = 160;
+/// The window is at least this long, in seconds.
+const WINDOW_FLOOR: f64 = 0.002;
+/// How fast the base delay may rise by itself: the clocks of two hosts drift
+/// apart by up to 100 ppm.
+const DRIFT: f64 = 100e-6;
+/// Round trip assumed until one was measured, in seconds.
+const UNKNOWN_RTT: f64 = 0.1;
+/// Delays beyond this, in seconds, are not believed.
+const ABSURD: f64 = 60.0;
+
+/// Rates that any law may set, in bytes per second: 64 kbit/s to 1 Tbit/s.
+pub(super) const PACE_RANGE: (f64, f64) = (8e3, 125e9);
+
+/// `rate` as a pace that is neither nought nor infinite, whatever went wrong
+/// in its computation.
+pub(super) fn sane_pace(rate: f64) -> f64 {
+    if rate.is_nan() {
+        return PACE_RANGE.0;
+    }
+    rate.clamp(PACE_RANGE.0, PACE_RANGE.1)
+}
+
+/// The moment `seconds` after `time`.
+pub(super) fn later(time: Time, seconds: f64) -> Time {
+    time + Duration::try_from_secs_f64(seconds.clamp(0.0, 1e9)).unwrap_or_default()
+}
+
+/// Seconds from `earlier` to `time`, nought if it is not earlier.
+pub(super) fn seconds_since(time: Time, earlier: Time) -> f64 {
+    time.since(earlier).as_secs_f64()
+}
+
+/// What is remembered of one report.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    sent: Sent,
+    received_micros: u64,
+    delivered_packets: u64,
+    delivered_bytes: u64,
+    marks: u64,
+    queue_low: f64,
+    queue_high: f64,
+}
+
+/// Figures from one report, measured over the window that ends with it.
+/// Times in seconds, rates in bytes per second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    /// When the report arrived.
+    pub(super) now: Time,
+    /// Since the sample before it.
+    pub(super) elapsed: f64,
+    /// Between two reports, as the receiver says.
+    pub(super) interval: f64,
+    /// The window's length: what was asked for, or less while it fills.
+    pub(super) window: f64,
+    /// Whether the window is as long as it should be.
+    pub(super) full: bool,
+    /// Smallest round trip of this path.
+    pub(super) base_rtt: f64,
+    /// The newest round trip.
+    pub(super) rtt: f64,
+    /// Rate at which numbered bytes left the bottleneck.
+    pub(super) passed: f64,
+    /// Rate at which the same bytes had been sent.
+    pub(super) sent: f64,
+    /// Rate of delivery over the last quarter of a round trip.
+    pub(super) delivered: f64,
+    /// Packets in the window.
+    pub(super) packets: f64,
+    /// Share of them that did not arrive.
+    pub(super) loss: f64,
+    /// Share of them that carried a congestion mark.
+    pub(super) marked: f64,
+    /// Packets numbered since the sample before.
+    pub(super) fresh_packets: f64,
+    /// Those of them that did not arrive.
+    pub(super) fresh_lost: f64,
+    /// Smallest queueing delay in this report.
+    pub(super) queue: f64,
+    /// Smallest queueing delay in the window.
+    pub(super) queue_low: f64,
+    /// Largest queueing delay in the window.
+    pub(super) queue_high: f64,
+    /// By how much the smallest delay of a report rose since the one before.
+    pub(super) jump: f64,
+    /// When the newest packet that arrived had been sent.
+    pub(super) newest: Time,
+    /// When the oldest packet of the window had been sent.
+    pub(super) oldest: Time,
+    /// Bytes sent after the newest packet that arrived.
+    pub(super) ahead: f64,
+}
+
+impl Sample {
+    /// The time over which the law's gains are spread.
+    pub(super) fn horizon(&self) -> f64 {
+        self.base_rtt.max(3.0 * self.interval)
+    }
+
+    /// Age of the newest packet that arrived.
+    pub(super) fn age(&self) -> f64 {
+        seconds_since(self.now, self.newest)
+    }
+}
+
+/// Turns reports into samples.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meter {
+    /// Numbers below this time belong to an earlier path.
+    since: Time,
+    marks: VecDeque<Mark>,
+    delay: Delay,
+    hint_rtt: Option<f64>,
+    base_rtt: Option<f64>,
+    rtt: f64,
+    last_report: Option<Time>,
+    sent_bytes: u64,
+    packet: u32,
+    queue: f64,
+}
+
+impl Meter {
+    /// A new path begins; its round trip may be known from elsewhere.
+    pub(super) fn restart(&mut self, now: Time, rtt: Option<Duration>) {
+        *self = Self {
+            since: now,
+            hint_rtt: rtt.map(|rtt| rtt.as_secs_f64().clamp(50e-6, ABSURD)),
+            sent_bytes: self.sent_bytes,
+            packet: self.packet,
+            ..Self::default()
+        };
+    }
+
+    /// Nothing was heard for a while: what came before the gap must not be
+    /// compared with what comes after.
+    pub(super) fn interrupt(&mut self) {
+        self.marks.clear();
+        self.delay.previous = None;
+    }
+
+    pub(super) fn on_sent(&mut self, sent: Sent) {
+        self.sent_bytes = self.sent_bytes.max(sent.sent_bytes);
+        self.packet = self.packet.max(sent.size.min(65_535));
+    }
+
+    /// Size of the largest packet sent so far.
+    pub(super) fn packet(&self) -> f64 {
+        if self.packet == 0 { 1500.0 } else { f64::from(self.packet) }
+    }
+
+    /// Smallest round trip seen, or what is assumed before.
+    pub(super) fn base_rtt(&self) -> f64 {
+        self.base_rtt.or(self.hint_rtt).unwrap_or(UNKNOWN_RTT)
+    }
+
+    /// Newest queueing delay.
+    pub(super) fn queue(&self) -> f64 {
+        self.queue
+    }
+
+    /// The path itself became longer by `by` seconds: take what is seen now as
+    /// an empty path.
+    pub(super) fn rebase(&mut self, by: f64) {
+        self.delay.base += by;
+        self.base_rtt = Some(self.rtt.clamp(50e-6, ABSURD));
+        self.queue = 0.0;
+        self.interrupt();
+    }
+
+    /// Digests a report; nothing if it tells nothing new.
+    pub(super) fn on_report(&mut self, report: &PathReport<'_>) -> Option<Sample> {
+        let newest = report.largest.sent;
+        if newest.at < self.since || report.now < newest.at {
+            return None;
+        }
+        if self.marks.back().is_some_and(|m| newest.number <= m.sent.number) {
+            return None;
+        }
+        self.note_rtt(report);
+        let interval = report.interval.as_secs_f64().clamp(500e-6, 2.0);
+        let elapsed = self.elapsed(report.now, interval);
+        let (low, high) = self.delay.on_stamps(report, self.since, elapsed);
+        self.queue = low;
+        let jump = self.delay.jump;
+        let mark = Mark {
+            sent: newest,
+            received_micros: report.largest.received_at.0,
+            delivered_packets: report.delivered_packets,
+            delivered_bytes: report.delivered_bytes,
+            marks: report.congestion_marks,
+            queue_low: low,
+            queue_high: high,
+        };
+        let window = self.base_rtt().max(2.0 * interval).max(WINDOW_FLOOR);
+        let sample = self.compare(&mark, window, interval, report.now);
+        self.push(mark, window);
+        sample.map(|sample| Sample { elapsed, jump, ..sample })
+    }
+
+    /// Seconds since the report before; a long gap starts the window anew.
+    fn elapsed(&mut self, now: Time, interval: f64) -> f64 {
+        let elapsed = self.last_report.map_or(interval, |last| seconds_since(now, last));
+        self.last_report = Some(now);
+        if elapsed > (3.0 * self.base_rtt()).max(8.0 * interval).max(0.15) {
+            self.interrupt();
+        }
+        elapsed.clamp(1e-6, ABSURD)
+    }
+
+    fn note_rtt(&mut self, report: &PathReport<'_>) {
+        let trip = seconds_since(report.now, report.largest.sent.at);
+        let rtt = (trip - report.held.as_secs_f64()).clamp(50e-6, ABSURD);
+        self.rtt = rtt;
+        self.base_rtt = Some(self.base_rtt.map_or(rtt, |base| base.min(rtt)));
+    }
+
+    fn compare(&self, b: &Mark, window: f64, interval: f64, now: Time) -> Option<Sample> {
+        let a = self.youngest(b, window)?;
+        let span = span(a, b)?;
+        let quarter = self.youngest(b, (window / 4.0).max(self.base_rtt() / 4.0))?;
+        let last = self.marks.back()?;
+        let packets = count(b.sent.number.since(a.sent.number));
+        let arrived = count(b.delivered_packets.saturating_sub(a.delivered_packets));
+        let marked = count(b.marks.saturating_sub(a.marks));
+        let bytes = count(b.sent.sent_bytes.saturating_sub(a.sent.sent_bytes));
+        let out = seconds_since(b.sent.at, a.sent.at).max(1e-6);
+        let fresh = count(b.sent.number.since(last.sent.number));
+        let fresh_arrived = count(b.delivered_packets.saturating_sub(last.delivered_packets));
+        let inside = self.marks.iter().rev().take_while(|m| m.sent.number > a.sent.number);
+        let (low, high) =
+            inside.fold((b.queue_low, b.queue_high), |(low, high), m| (low.min(m.queue_low), high.max(m.queue_high)));
+        Some(Sample {
+            now,
+            elapsed: interval,
+            interval,
+            window: span,
+            full: span >= 0.95 * window,
+            base_rtt: self.base_rtt(),
+            rtt: self.rtt,
+            passed: bytes / span,
+            sent: bytes / out,
+            delivered: delivered_rate(quarter, b).unwrap_or(0.0),
+            packets,
+            loss: (1.0 - arrived / packets.max(1.0)).clamp(0.0, 1.0),
+            marked: (marked / packets.max(1.0)).clamp(0.0, 1.0),
+            fresh_packets: fresh,
+            fresh_lost: (fresh - fresh_arrived).clamp(0.0, fresh),
+            queue: b.queue_low,
+            queue_low: low,
+            queue_high: high,
+            jump: 0.0,
+            newest: b.sent.at,
+            oldest: a.sent.at,
+            ahead: count(self.sent_bytes.saturating_sub(b.sent.sent_bytes)),
+        })
+    }
+
+    /// The youngest mark at least `window` before `b`, else the oldest.
+    fn youngest(&self, b: &Mark, window: f64) -> Option<&Mark> {
+        let far = |a: &&Mark| span(a, b).is_some_and(|span| span >= window);
+        self.marks.iter().rev().find(far).or(self.marks.front())
+    }
+
+    fn push(&mut self, mark: Mark, window: f64) {
+        let fill = span_of_newest_two(&self.marks, &mark);
+        if self.marks.len() > 2 && fill < window / 128.0 {
+            self.marks.pop_back();
+        }
+        self.marks.push_back(mark);
+        let old_enough = |a: &Mark| span(a, &mark).is_some_and(|s| s >= 1.5 * window);
+        while self.marks.len() > MARKS || self.marks.get(1).is_some_and(old_enough) {
+            self.marks.pop_front();
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn count(n: u64) -> f64 {
+    n as f64
+}
+
+/// Seconds between two marks on the receiver's clock, if it went forward.
+fn span(a: &Mark, b: &Mark) -> Option<f64> {
+    let micros = b.received_micros.checked_sub(a.received_micros)?;
+    (micros > 0).then(|| count(micros) * 1e-6)
+}
+
+fn span_of_newest_two(marks: &VecDeque<Mark>, next: &Mark) -> f64 {
+    let before = marks.len().checked_sub(2).and_then(|i| marks.get(i));
+    before.and_then(|a| span(a, next)).unwrap_or(f64::MAX)
+}
+
+fn delivered_rate(a: &Mark, b: &Mark) -> Option<f64> {
+    let bytes = b.delivered_bytes.saturating_sub(a.delivered_bytes);
+    Some(count(bytes) / span(a, b)?)
+}
+
+/// One-way delay: base and queue.
+#[derive(Clone, Copy, Debug, Default)]
+struct Delay {
+    /// First stamp of the path: both clocks are counted from it.
+    zero: Option<(Time, u64)>,
+    base: f64,
+    previous: Option<f64>,
+    jump: f64,
+}
+
+impl Delay {
+    /// Smallest and largest queueing delay among the report's stamps.
+    fn on_stamps(&mut self, report: &PathReport<'_>, since: Time, elapsed: f64) -> (f64, f64) {
+        self.base += DRIFT * elapsed.min(10.0);
+        let mut low = self.one_way(&report.largest);
+        let mut high = low;
+        for stamp in report.stamps.iter().filter(|s| s.sent.at >= since) {
+            let delay = self.one_way(stamp);
+            low = low.min(delay);
+            high = high.max(delay);
+        }
+        self.base = self.base.min(low);
+        self.jump = self.previous.map_or(0.0, |previous| low - previous);
+        self.previous = Some(low);
+        ((low - self.base).clamp(0.0, ABSURD), (high - self.base).clamp(0.0, ABSURD))
+    }
+
+    /// Delay of a stamp in seconds, up to an unknown constant.
+    #[allow(clippy::cast_possible_wrap, clippy::cast_precision_loss)]
+    fn one_way(&mut self, stamp: &Stamp) -> f64 {
+        let (sent, received) = (stamp.sent.at, stamp.received_at.0);
+        let (sent_zero, received_zero) = *self.zero.get_or_insert((sent, received));
+        let out = sent.nanos().wrapping_sub(sent_zero.nanos()) as i64;
+        let back = received.wrapping_sub(received_zero) as i64;
+        back as f64 * 1e-6 - out as f64 * 1e-9
+    }
+}
