@@ -1,0 +1,154 @@
+//! The properties of a link.
+
+use std::time::Duration;
+
+use limosa_wire::Rate;
+
+/// Size of the queue in front of a bottleneck, without the packet that is
+/// being transmitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// So many bytes.
+    Bytes(u64),
+    /// As many bytes as the link carries in this time at the rate it has when
+    /// the queue is set.
+    Time(Duration),
+}
+
+impl Queue {
+    /// A queue that never overflows.
+    pub const HUGE: Self = Self::Bytes(u64::MAX / 2);
+
+    pub(super) fn bytes(self, rate: Rate) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Time(time) => rate.bytes_in(time).min(u64::MAX / 2),
+        }
+    }
+}
+
+/// Where random loss strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossPlace {
+    /// Behind the bottleneck: a lost packet has used line time.
+    AfterQueue,
+    /// In front of the queue: it has not.
+    BeforeQueue,
+}
+
+/// Loss in bursts after Gilbert and Elliott: a line that is now good, now bad.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bursts {
+    /// Chance per packet that a good line turns bad.
+    pub enter: f64,
+    /// Chance per packet that a bad line turns good again.
+    pub leave: f64,
+    /// Loss while bad.
+    pub bad_loss: f64,
+}
+
+impl Bursts {
+    /// Bursts of `mean` packets, all of them lost, that make up a share of
+    /// `loss` in all.
+    #[must_use]
+    pub fn of(mean: f64, loss: f64) -> Self {
+        let leave = 1.0 / mean.max(1.0);
+        Self { enter: (leave * loss / (1.0 - loss)).min(1.0), leave, bad_loss: 1.0 }
+    }
+
+    /// Share of packets lost in the long run.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        if self.enter <= 0.0 {
+            return 0.0;
+        }
+        self.bad_loss * self.enter / (self.enter + self.leave)
+    }
+}
+
+/// How the delay varies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Jitter {
+    /// Drifts up to `amplitude` above the delay, towards a new random goal
+    /// every `period`; packets stay in order.
+    Smooth {
+        /// Largest addition to the delay.
+        amplitude: Duration,
+        /// Time from goal to goal.
+        period: Duration,
+    },
+    /// Each packet by itself is later by an exponentially distributed time of
+    /// this mean: heavy reordering.
+    PerPacket(Duration),
+}
+
+/// Packets held up while others pass them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reordering {
+    /// Share of packets held up.
+    pub share: f64,
+    /// They are held up by a uniformly distributed time up to this.
+    pub by: Duration,
+}
+
+/// The properties of a link. All loss shares are 0 to 1 per packet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkSettings {
+    /// Rate of the bottleneck, in bits of IP packets per second.
+    pub rate: Rate,
+    /// One-way propagation delay.
+    pub delay: Duration,
+    /// Queue in front of the bottleneck.
+    pub queue: Queue,
+    /// Independent random loss.
+    pub loss: f64,
+    /// Loss in bursts, on top.
+    pub bursts: Option<Bursts>,
+    /// Where loss of both kinds strikes.
+    pub loss_place: LossPlace,
+    /// Variation of the delay.
+    pub jitter: Option<Jitter>,
+    /// Explicit reordering.
+    pub reordering: Option<Reordering>,
+    /// Share of packets delivered twice.
+    pub duplication: f64,
+    /// Share of packets that arrive with one bit flipped.
+    pub corruption: f64,
+    /// While true nothing passes.
+    pub blackout: bool,
+    /// Longest IP packet that passes; longer ones vanish without notice.
+    pub mtu: u32,
+}
+
+impl LinkSettings {
+    /// A clean link: 50 ms of queue, MTU 1,500.
+    #[must_use]
+    pub fn new(rate: Rate, delay: Duration) -> Self {
+        Self {
+            rate,
+            delay,
+            queue: Queue::Time(Duration::from_millis(50)),
+            loss: 0.0,
+            bursts: None,
+            loss_place: LossPlace::AfterQueue,
+            jitter: None,
+            reordering: None,
+            duplication: 0.0,
+            corruption: 0.0,
+            blackout: false,
+            mtu: 1500,
+        }
+    }
+
+    /// Share of packets that random loss and bursts take in the long run.
+    #[must_use]
+    pub fn total_loss(&self) -> f64 {
+        let bursts = self.bursts.map_or(0.0, |bursts| bursts.loss());
+        1.0 - (1.0 - self.loss) * (1.0 - bursts)
+    }
+
+    /// Whether a packet may arrive before one sent earlier.
+    pub(super) fn overtakes(&self) -> bool {
+        self.reordering.is_some() || matches!(self.jitter, Some(Jitter::PerPacket(_)))
+    }
+}

@@ -1,0 +1,214 @@
+use super::*;
+use crate::random::Random;
+
+/// A packet of a given length with a number.
+#[derive(Clone, Debug, PartialEq)]
+struct Packet {
+    number: u32,
+    length: u32,
+}
+
+impl Wire for Packet {
+    fn wire_length(&self) -> u32 {
+        self.length
+    }
+    fn corrupt(&mut self, _: &mut Random) -> bool {
+        self.number |= 1 << 31;
+        true
+    }
+}
+
+fn gigabit(delay_ms: u64) -> LinkSettings {
+    let rate = limosa_wire::Rate::from_bits_per_second(1_000_000_000);
+    LinkSettings::new(rate, Duration::from_millis(delay_ms))
+}
+
+fn packet(number: u32) -> Packet {
+    Packet { number, length: 1250 } // 10 µs at 1 Gbit/s
+}
+
+/// Sends `count` packets `gap` apart; returns arrivals as (time, number).
+fn run(link: &mut Link<Packet>, count: u32, gap: Duration) -> Vec<(Time, u32)> {
+    let mut arrivals = Vec::new();
+    for number in 0..count {
+        let now = Time::ZERO + gap * number;
+        drain(link, now, &mut arrivals);
+        let _ = link.send(now, packet(number));
+    }
+    drain(link, Time::from_nanos(u64::MAX / 2), &mut arrivals);
+    arrivals
+}
+
+fn drain(link: &mut Link<Packet>, until: Time, arrivals: &mut Vec<(Time, u32)>) {
+    while let Some(at) = link.next_event().filter(|at| *at <= until) {
+        if let Some(packet) = link.receive(at) {
+            arrivals.push((at, packet.number));
+        }
+    }
+}
+
+fn link(settings: LinkSettings) -> Link<Packet> {
+    Link::new(settings, Seed(1))
+}
+
+#[test]
+fn packets_take_their_length_at_the_rate_and_then_the_delay() {
+    let arrivals = run(&mut link(gigabit(5)), 3, Duration::ZERO);
+    let expected: Vec<_> = (1..=3).map(|n| (Time::from_micros(5000 + 10 * n), n as u32 - 1)).collect();
+    assert_eq!(arrivals, expected);
+}
+
+#[test]
+fn odd_rates_are_met_over_many_packets() {
+    let mut settings = gigabit(0);
+    settings.rate = limosa_wire::Rate::from_bits_per_second(7_777_777_777);
+    settings.queue = Queue::HUGE;
+    let arrivals = run(&mut link(settings), 100_000, Duration::ZERO);
+    let seconds = arrivals.last().expect("all arrive").0.nanos() as f64 / 1e9;
+    assert!((seconds * 7_777_777_777.0 / 1e9 - 1.0).abs() < 1e-6, "{seconds}");
+}
+
+#[test]
+fn a_full_queue_drops_what_comes_last() {
+    let mut settings = gigabit(1);
+    settings.queue = Queue::Bytes(8 * 1250);
+    let mut link = link(settings);
+    let arrivals = run(&mut link, 20, Duration::ZERO);
+    // One in transmission and eight in the queue.
+    assert_eq!(arrivals.iter().map(|a| a.1).collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
+    assert_eq!(link.counters().queue_full.packets, 11);
+    assert!(link.counters().queueing.largest() == Duration::from_micros(80));
+}
+
+#[test]
+fn queueing_is_measured_per_packet() {
+    let mut link = link(gigabit(1));
+    run(&mut link, 101, Duration::ZERO);
+    let median = link.counters().queueing.quantile(0.5).as_secs_f64() * 1e6;
+    assert!((485.0..515.0).contains(&median), "{median}");
+}
+
+#[test]
+fn loss_is_as_frequent_as_asked_and_independent_of_other_faults() {
+    let lost = |jitter| {
+        let mut settings = gigabit(1);
+        settings.loss = 0.1;
+        settings.jitter = jitter;
+        let arrived = run(&mut link(settings), 20_000, Duration::from_micros(10));
+        let mut numbers: Vec<u32> = arrived.iter().map(|a| a.1).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let plain = lost(None);
+    assert!((17_700..18_300).contains(&plain.len()), "{}", plain.len());
+    assert_eq!(plain, lost(Some(Jitter::PerPacket(Duration::from_millis(1)))));
+}
+
+#[test]
+fn loss_in_front_of_the_queue_takes_no_line_time() {
+    let finish = |place| {
+        let mut settings = gigabit(0);
+        settings.loss = 0.5;
+        settings.loss_place = place;
+        settings.queue = Queue::HUGE;
+        run(&mut link(settings), 1000, Duration::ZERO).last().map(|a| a.0.micros())
+    };
+    assert!(finish(LossPlace::AfterQueue) > Some(9_900));
+    assert!(finish(LossPlace::BeforeQueue) < Some(6_000));
+}
+
+#[test]
+fn bursts_have_the_length_and_share_asked_for() {
+    let mut settings = gigabit(1);
+    settings.bursts = Some(Bursts::of(8.0, 0.05));
+    assert!((settings.total_loss() - 0.05).abs() < 1e-9);
+    let arrived = run(&mut link(settings), 200_000, Duration::from_micros(10));
+    let share = 1.0 - arrived.len() as f64 / 200_000.0;
+    let gaps = arrived.windows(2).filter(|pair| pair[1].1 != pair[0].1 + 1).count();
+    let mean = share * 200_000.0 / gaps as f64;
+    assert!((0.042..0.058).contains(&share), "{share}");
+    assert!((7.2..8.8).contains(&mean), "{mean}");
+}
+
+#[test]
+fn smooth_jitter_keeps_the_order_and_other_jitter_does_not() {
+    let order = |jitter| {
+        let mut settings = gigabit(10);
+        settings.jitter = Some(jitter);
+        let arrivals = run(&mut link(settings), 10_000, Duration::from_micros(20));
+        let delays = arrivals.iter().map(|(at, n)| at.micros() - 20 * u64::from(*n) - 10);
+        assert_eq!(arrivals.len(), 10_000);
+        assert!(delays.clone().all(|delay| delay >= 10_000));
+        assert!(delays.clone().max() > Some(12_000));
+        assert!(arrivals.windows(2).all(|pair| pair[0].0 <= pair[1].0));
+        arrivals.windows(2).all(|pair| pair[0].1 < pair[1].1)
+    };
+    let (amplitude, period) = (Duration::from_millis(3), Duration::from_millis(20));
+    assert!(order(Jitter::Smooth { amplitude, period }));
+    assert!(!order(Jitter::PerPacket(Duration::from_millis(1))));
+}
+
+#[test]
+fn reordering_duplication_and_corruption_happen_as_often_as_asked() {
+    let mut settings = gigabit(1);
+    settings.reordering = Some(Reordering { share: 0.1, by: Duration::from_millis(2) });
+    settings.duplication = 0.02;
+    settings.corruption = 0.03;
+    let mut link = link(settings);
+    let arrivals = run(&mut link, 10_000, Duration::from_micros(10));
+    let late = arrivals.windows(2).filter(|pair| pair[1].1 % (1 << 31) < pair[0].1 % (1 << 31));
+    assert!((700..1_100).contains(&late.count()));
+    let counters = link.counters();
+    assert!((150..250).contains(&counters.duplicated.packets));
+    assert!((240..360).contains(&counters.corrupted.packets));
+    assert_eq!(counters.delivered.packets, 10_000 + counters.duplicated.packets);
+}
+
+#[test]
+fn too_long_packets_vanish_when_the_mtu_drops() {
+    let mut link = link(gigabit(1));
+    assert_eq!(link.send(Time::ZERO, packet(0)), Ok(()));
+    link.change(Time::ZERO, |settings| settings.mtu = 1000);
+    assert_eq!(link.send(Time::ZERO, packet(1)), Err(Refused::TooLong));
+    assert_eq!(link.counters().too_long.packets, 1);
+}
+
+#[test]
+fn nothing_passes_in_a_blackout() {
+    let mut link = link(gigabit(1));
+    link.change(Time::ZERO, |settings| settings.blackout = true);
+    assert!(link.send(Time::ZERO, packet(0)).is_ok());
+    assert!(link.receive(Time::from_micros(5_000)).is_none());
+    link.change(Time::from_micros(5_000), |settings| settings.blackout = false);
+    assert!(link.send(Time::from_micros(5_000), packet(1)).is_ok());
+    let mut arrivals = Vec::new();
+    drain(&mut link, Time::from_micros(9_000), &mut arrivals);
+    assert_eq!(arrivals, [(Time::from_micros(6_010), 1)]);
+    assert_eq!(link.counters().blackout.packets, 1);
+}
+
+#[test]
+fn a_rate_step_slows_what_is_already_queued() {
+    let mut link = link(gigabit(0));
+    for number in 0..11 {
+        assert!(link.send(Time::ZERO, packet(number)).is_ok());
+    }
+    let tenth = limosa_wire::Rate::from_bits_per_second(100_000_000);
+    link.change(Time::from_micros(5), |settings| settings.rate = tenth);
+    // 5 µs of the first packet are left, then ten packets of 100 µs each.
+    assert_eq!(link.backlog(Time::from_micros(5)), Duration::from_micros(1005));
+    let mut arrivals = Vec::new();
+    drain(&mut link, Time::from_micros(10_000), &mut arrivals);
+    assert_eq!(arrivals.last(), Some(&(Time::from_micros(1010), 10)));
+}
+
+#[test]
+fn a_shorter_route_overtakes() {
+    let mut link = link(gigabit(50));
+    assert!(link.send(Time::ZERO, packet(0)).is_ok());
+    link.change(Time::from_micros(100), |s| s.delay = Duration::from_millis(5));
+    assert!(link.send(Time::from_micros(100), packet(1)).is_ok());
+    let mut arrivals = Vec::new();
+    drain(&mut link, Time::from_micros(100_000), &mut arrivals);
+    assert_eq!(arrivals.iter().map(|a| a.1).collect::<Vec<_>>(), [1, 0]);
+}
