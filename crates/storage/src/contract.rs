@@ -177,7 +177,8 @@ pub struct Capabilities {
     pub locks: bool,
     /// Mode and time can be set and are kept.
     pub attributes: bool,
-    /// The strongest durability that is honoured.
+    /// The strongest durability that is honoured. Stronger wishes are
+    /// accepted and do no more than this.
     pub durability: Durability,
 }
 
@@ -199,9 +200,7 @@ impl<T: Debug + Send + Sync> Held for T {}
 impl LockGuard {
     /// A guard that drops `held` to release the lock.
     pub fn new(held: impl Debug + Send + Sync + 'static) -> Self {
-        Self {
-            _held: Box::new(held),
-        }
+        Self { _held: Box::new(held) }
     }
 }
 
@@ -462,9 +461,7 @@ pub fn read_whole(store: &dyn Store, path: &StorePath, limit: u64) -> Result<Vec
         return Err(too_large());
     }
     // One byte more than the size shows whether the file grows meanwhile.
-    let room = usize::try_from(size)
-        .ok()
-        .and_then(|size| size.checked_add(1));
+    let room = usize::try_from(size).ok().and_then(|size| size.checked_add(1));
     let mut bytes = vec![0; room.ok_or_else(too_large)?];
     let read = file.read_at(0, &mut bytes)?;
     if read as u64 > limit {

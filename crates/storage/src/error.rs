@@ -87,7 +87,8 @@ impl ErrorKind {
     ///
     /// Where the same number means different things to different calls, the
     /// caller decides first: `EXDEV` is taken as
-    /// [`CrossesDevices`](Self::CrossesDevices) here.
+    /// [`CrossesDevices`](Self::CrossesDevices) here, and `EAGAIN` as
+    /// [`Io`](Self::Io).
     #[must_use]
     pub fn of(error: &io::Error) -> Self {
         use rustix::io::Errno;
@@ -106,7 +107,6 @@ impl ErrorKind {
             Errno::NAMETOOLONG => Self::TooLong,
             Errno::ILSEQ => Self::InvalidName,
             Errno::FBIG => Self::TooLarge,
-            Errno::WOULDBLOCK => Self::Locked,
             Errno::LOOP => Self::Loop,
             Errno::XDEV => Self::CrossesDevices,
             Errno::MFILE | Errno::NFILE => Self::TooManyOpen,
@@ -221,12 +221,7 @@ impl StorageError {
     /// A failure without a cause from below.
     #[must_use]
     pub fn new(kind: ErrorKind, operation: Operation, path: &StorePath) -> Self {
-        Self {
-            kind,
-            operation,
-            path: path.clone(),
-            source: None,
-        }
+        Self { kind, operation, path: path.clone(), source: None }
     }
 
     /// A failure whose meaning is that of `source`.
@@ -278,8 +273,7 @@ mod tests {
     #[test]
     fn messages_say_what_where_and_why() {
         let path = StorePath::parse(b"in/\x1b").expect("a path");
-        let error =
-            StorageError::from_io(Operation::Write, &path, io::Error::from_raw_os_error(28));
+        let error = StorageError::from_io(Operation::Write, &path, io::Error::from_raw_os_error(28));
         assert_eq!(error.kind(), ErrorKind::NoSpace);
         assert_eq!(error.to_string(), "cannot write in/\\u{1b}: no space left");
         let other = StorageError::from_io(Operation::Read, &path, io::Error::other("bad sector"));

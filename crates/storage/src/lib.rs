@@ -8,20 +8,27 @@
 //! * [`metadata`]: what a store tells about a file, and what may be set.
 //! * [`error`]: failures by their meaning, with what was tried and where.
 //! * [`contract`]: the traits every back end and every wrapper implements.
+//! * [`local`]: a directory of this machine, confined by the kernel.
+//! * [`memory`]: a store for tests.
+//! * [`conformance`]: the suite that every implementation must pass.
 //!
 //! Everything here is blocking: callers run it on threads of their own.
 #![forbid(unsafe_code)]
 
+pub mod conformance;
 pub mod contract;
 pub mod error;
+pub mod local;
+pub mod memory;
 pub mod metadata;
 pub mod path;
 
 pub use contract::{
-    AppendFile, Capabilities, Cursor, DirectoryEntry, Durability, FollowLinks, LockGuard,
-    Overwrite, Page, Publish, ReadFile, Space, Staged, Store, WriteFile, make_directories,
-    read_whole,
+    AppendFile, Capabilities, Cursor, DirectoryEntry, Durability, FollowLinks, LockGuard, Overwrite, Page, Publish,
+    ReadFile, Space, Staged, Store, WriteFile, make_directories, read_whole,
 };
 pub use error::{ErrorKind, Operation, Result, StorageError};
+pub use local::{Confinement, LocalStore, Resolver};
+pub use memory::MemoryStore;
 pub use metadata::{Attributes, Kind, Metadata, Owner, Special, Timestamp};
 pub use path::{Name, PathError, StorePath};

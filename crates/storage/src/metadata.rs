@@ -16,15 +16,8 @@ impl Timestamp {
     /// cut to the last nanosecond of the second.
     #[must_use]
     pub const fn new(seconds: i64, nanoseconds: u32) -> Self {
-        let nanoseconds = if nanoseconds > 999_999_999 {
-            999_999_999
-        } else {
-            nanoseconds
-        };
-        Self {
-            seconds,
-            nanoseconds,
-        }
+        let nanoseconds = if nanoseconds > 999_999_999 { 999_999_999 } else { nanoseconds };
+        Self { seconds, nanoseconds }
     }
 
     /// Whole seconds since 1970, rounded down.
@@ -160,27 +153,18 @@ impl Attributes {
     /// Sets the permission bits.
     #[must_use]
     pub fn with_mode(self, mode: u32) -> Self {
-        Self {
-            mode: Some(mode),
-            ..self
-        }
+        Self { mode: Some(mode), ..self }
     }
 
     /// Sets the time of the last change.
     #[must_use]
     pub fn with_modified(self, modified: Timestamp) -> Self {
-        Self {
-            modified: Some(modified),
-            ..self
-        }
+        Self { modified: Some(modified), ..self }
     }
 
     /// Sets user and group.
     #[must_use]
     pub fn with_owner(self, owner: Owner) -> Self {
-        Self {
-            owner: Some(owner),
-            ..self
-        }
+        Self { owner: Some(owner), ..self }
     }
 }

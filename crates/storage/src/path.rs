@@ -216,11 +216,7 @@ impl StorePath {
     /// UTF-8 are escaped; the root is `.`.
     #[must_use]
     pub fn printable(&self) -> String {
-        if self.is_root() {
-            ".".into()
-        } else {
-            printable::escape(&self.0)
-        }
+        if self.is_root() { ".".into() } else { printable::escape(&self.0) }
     }
 
     /// The path that has this [printable form](Self::printable).
