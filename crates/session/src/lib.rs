@@ -1,2 +1,7 @@
-//! One running session on a real machine, either role.
+//! One running session on a real machine, either role: set-up over a byte
+//! stream, keys, the data path's thread, the file threads, and the end.
+//!
+//! Reading order: [`mod@setup`].
 #![forbid(unsafe_code)]
+
+pub mod setup;
