@@ -18,11 +18,16 @@ pub mod histogram;
 pub mod line;
 pub mod link;
 pub mod network;
+pub mod outcome;
 pub mod pace;
 pub mod random;
+pub mod scenario;
 pub mod tcp;
+pub mod trace;
 
 pub use datagram::{Datagram, Wire};
 pub use line::Line;
 pub use link::{Link, LinkSettings};
 pub use network::{Address, Endpoint, Network, Side, Transmit};
+pub use outcome::Outcome;
+pub use scenario::{Change, Direction, FlowPlan, LineSettings, Scenario};

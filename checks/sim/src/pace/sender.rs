@@ -26,21 +26,13 @@ pub struct SenderSettings {
     /// Longest burst at the present pace; never less than two packets unless
     /// zero, which paces each packet by itself.
     pub burst: Duration,
-    /// Rate limits from the start.
-    pub limits: RateLimits,
     /// Times from and until which there is nothing to send, ascending.
     pub pauses: Vec<(Time, Time)>,
 }
 
 impl Default for SenderSettings {
     fn default() -> Self {
-        Self {
-            packet_size: 1500,
-            known_rtt: None,
-            burst: Duration::from_micros(250),
-            limits: RateLimits { target: None, cap: Rate::UNLIMITED },
-            pauses: Vec::new(),
-        }
+        Self { packet_size: 1500, known_rtt: None, burst: Duration::from_micros(250), pauses: Vec::new() }
     }
 }
 
@@ -81,7 +73,7 @@ enum Wait {
 }
 
 impl Sender {
-    /// A sender under `law`.
+    /// A sender under `law`, which knows its limits and the time of start.
     #[must_use]
     pub fn new(law: Box<dyn RateControl>, settings: SenderSettings) -> Self {
         Self {
@@ -277,8 +269,6 @@ impl Endpoint for Sender {
             self.started = true;
             self.last_heard = now;
             self.next_burst = now;
-            self.law.set_limits(now, self.settings.limits);
-            self.law.on_path(now, self.settings.known_rtt);
         }
         let waiting = self.digest.in_flight() > 0 && !self.silent;
         if waiting && now >= self.last_heard + self.silence_after() {
