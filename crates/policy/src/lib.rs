@@ -1,2 +1,23 @@
-//! Settings, identities and decisions; pure.
+//! Settings, identities and decisions: who may do what, how fast, with what
+//! encryption.
+//!
+//! The crate is pure. It neither reads files nor asks a database: it is given
+//! records and answers with values. Two of them are proofs that nobody else
+//! can make: [`Identity`] says that somebody was authenticated, and
+//! [`Authorization`] that a request of theirs was permitted; only with the
+//! latter does a server open a session.
+//!
+//! Reading order: [`mod@user`] for who there is, [`mod@settings`] for what
+//! applies to them and where each value comes from, [`mod@authorization`] for
+//! the decision.
 #![forbid(unsafe_code)]
+
+pub mod authorization;
+mod name;
+pub mod settings;
+pub mod user;
+
+pub use authorization::{Authorization, Denied, Wish};
+pub use name::{InvalidUserName, UserName};
+pub use settings::{CipherFloor, DurabilityFloor, Origin, Settings, SettingsLayer, Sourced};
+pub use user::{Identity, Method, PublicKey, UserRecord};

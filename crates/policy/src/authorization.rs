@@ -1,0 +1,175 @@
+//! The decision on one request, as a value that only this module makes.
+
+use std::path::{Path, PathBuf};
+
+use crate::settings::{CipherFloor, DurabilityFloor, Settings};
+use crate::user::Identity;
+
+/// What a request asks for, in the terms of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// To write below the docroot (else to read).
+    pub write: bool,
+    /// Policy `fixed`.
+    pub fixed: bool,
+    /// Sessions of this user that run already.
+    pub running: u32,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// No docroot is set for the user.
+    #[error("no directory is set for this user")]
+    NoDocroot,
+    /// Reading is not permitted.
+    #[error("this user may not download")]
+    Read,
+    /// Writing is not permitted.
+    #[error("this user may not upload")]
+    Write,
+    /// The policy asked for is not permitted.
+    #[error("rate policy `fixed` is not permitted")]
+    Fixed,
+    /// The user has as many sessions as permitted.
+    #[error("this user has {0} sessions already")]
+    Sessions(u32),
+}
+
+/// A permitted request: who, where, and within what bounds. A session is
+/// opened only with one of these, and takes its root from it and nowhere else.
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    identity: Identity,
+    docroot: PathBuf,
+    write: bool,
+    rate_cap: u64,
+    cipher_floor: CipherFloor,
+    durability_floor: DurabilityFloor,
+    session_timeout: u32,
+}
+
+impl Authorization {
+    /// Decides on `wish` of `identity` under `settings`.
+    ///
+    /// # Errors
+    /// [`Denied`], with the reason to tell.
+    pub fn decide(identity: Identity, settings: &Settings, wish: Wish) -> Result<Self, Denied> {
+        if settings.docroot.value.as_os_str().is_empty() {
+            return Err(Denied::NoDocroot);
+        }
+        if wish.write && !settings.write.value {
+            return Err(Denied::Write);
+        }
+        if !wish.write && !settings.read.value {
+            return Err(Denied::Read);
+        }
+        if wish.fixed && !settings.allow_fixed.value {
+            return Err(Denied::Fixed);
+        }
+        if wish.running >= settings.max_sessions.value {
+            return Err(Denied::Sessions(wish.running));
+        }
+        Ok(Self {
+            identity,
+            docroot: settings.docroot.value.clone(),
+            write: wish.write,
+            rate_cap: settings.rate_cap.value.0,
+            cipher_floor: settings.cipher_floor.value,
+            durability_floor: settings.durability_floor.value,
+            session_timeout: settings.session_timeout.value,
+        })
+    }
+
+    /// Who is permitted.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The directory that no path of the session leaves.
+    #[must_use]
+    pub fn docroot(&self) -> &Path {
+        &self.docroot
+    }
+
+    /// Whether writing is permitted (else reading).
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        self.write
+    }
+
+    /// Highest rate, bits per second.
+    #[must_use]
+    pub fn rate_cap(&self) -> u64 {
+        self.rate_cap
+    }
+
+    /// Weakest cipher accepted.
+    #[must_use]
+    pub fn cipher_floor(&self) -> CipherFloor {
+        self.cipher_floor
+    }
+
+    /// Weakest durability given.
+    #[must_use]
+    pub fn durability_floor(&self) -> DurabilityFloor {
+        self.durability_floor
+    }
+
+    /// How long the session outlives silence, seconds.
+    #[must_use]
+    pub fn session_timeout(&self) -> u32 {
+        self.session_timeout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SettingsLayer;
+
+    fn settings(text: &str) -> Settings {
+        let node: SettingsLayer = toml::from_str(text).unwrap();
+        Settings::resolve(&SettingsLayer::default(), &node)
+    }
+
+    fn decide(text: &str, wish: Wish) -> Result<Authorization, Denied> {
+        let identity = Identity::of_system_login("ada".parse().unwrap());
+        Authorization::decide(identity, &settings(text), wish)
+    }
+
+    const READ: Wish = Wish { write: false, fixed: false, running: 0 };
+    const WRITE: Wish = Wish { write: true, ..READ };
+
+    #[test]
+    fn nothing_is_permitted_without_a_docroot() {
+        assert_eq!(decide("", READ).unwrap_err(), Denied::NoDocroot);
+    }
+
+    #[test]
+    fn reading_and_writing_are_permitted_one_by_one() {
+        let only_read = "docroot = \"/srv\"\nwrite = false";
+        assert!(decide(only_read, READ).is_ok());
+        assert_eq!(decide(only_read, WRITE).unwrap_err(), Denied::Write);
+        assert_eq!(decide("docroot = \"/srv\"\nread = false", READ).unwrap_err(), Denied::Read);
+    }
+
+    #[test]
+    fn a_fixed_rate_needs_permission_and_sessions_are_counted() {
+        let fixed = Wish { fixed: true, ..READ };
+        assert_eq!(decide("docroot = \"/srv\"", fixed).unwrap_err(), Denied::Fixed);
+        assert!(decide("docroot = \"/srv\"\nallow-fixed = true", fixed).is_ok());
+        let many = Wish { running: 2, ..READ };
+        assert_eq!(decide("docroot = \"/srv\"\nmax-sessions = 2", many).unwrap_err(), Denied::Sessions(2));
+    }
+
+    #[test]
+    fn the_bounds_travel_with_the_permission() {
+        let authorization =
+            decide("docroot = \"/srv\"\nrate-cap = \"10m\"\ncipher-floor = \"aes-256\"", WRITE).unwrap();
+        assert_eq!(authorization.rate_cap(), 10_000_000);
+        assert_eq!(authorization.cipher_floor(), CipherFloor::Aes256);
+        assert_eq!(authorization.docroot(), Path::new("/srv"));
+    }
+}

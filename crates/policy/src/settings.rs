@@ -1,0 +1,279 @@
+//! Settings in layers, each effective value with its origin.
+//!
+//! The same keys may be set for a user and for the node; the first that is set
+//! wins in that order, and the built-in value stands behind both. A layer may
+//! lock keys: then layers in front of it cannot change them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Weakest cipher that is accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum CipherFloor {
+    /// AES with a key of 128 bits.
+    #[default]
+    #[serde(rename = "aes-128")]
+    Aes128,
+    /// … 192 bits.
+    #[serde(rename = "aes-192")]
+    Aes192,
+    /// … 256 bits.
+    #[serde(rename = "aes-256")]
+    Aes256,
+}
+
+/// Weakest durability that uploads get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DurabilityFloor {
+    /// Whatever the client asks for.
+    #[default]
+    None,
+    /// At least the bytes before the name.
+    File,
+    /// And the directory before the report.
+    Strict,
+}
+
+/// A rate as written in a settings file: `300m`, `1.5g`, in bits per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateCap(pub u64);
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Set for this user.
+    User,
+    /// Set for the node.
+    Node,
+    /// Built in.
+    BuiltIn,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Node => "node",
+            Self::BuiltIn => "built in",
+        })
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Its origin.
+    pub origin: Origin,
+}
+
+/// Writes layer, effective settings and their combination from one list.
+macro_rules! settings {
+    ($($(#[$meta:meta])* $key:ident: $type:ty = $default:expr;)+) => {
+        /// One layer: what is set in one place.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+        pub struct SettingsLayer {
+            $(
+                $(#[$meta])*
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $key: Option<$type>,
+            )+
+            /// Keys that layers in front of this one cannot change.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub locked: Vec<String>,
+        }
+
+        /// What applies, each value with its origin.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Settings {
+            $($(#[$meta])* pub $key: Sourced<$type>,)+
+        }
+
+        impl Settings {
+            /// Every key, as it is written in a file.
+            pub const KEYS: &'static [&'static str] = &[$(stringify!($key)),+];
+
+            /// Combines the layers.
+            #[must_use]
+            pub fn resolve(user: &SettingsLayer, node: &SettingsLayer) -> Self {
+                Self {
+                    $($key: first_set(
+                        user.$key.as_ref().filter(|_| !node.locks(stringify!($key))),
+                        node.$key.as_ref(),
+                        || $default,
+                    ),)+
+                }
+            }
+
+            /// Key, value and origin of each setting, for people.
+            #[must_use]
+            pub fn lines(&self) -> Vec<(String, String, Origin)> {
+                vec![$((file_key(stringify!($key)), format!("{:?}", self.$key.value), self.$key.origin),)+]
+            }
+        }
+    };
+}
+
+settings! {
+    /// Directory that all paths of the user are relative to and never leave.
+    docroot: PathBuf = PathBuf::new();
+    /// Whether the user may download.
+    read: bool = true;
+    /// Whether the user may upload.
+    write: bool = true;
+    /// Highest rate of one session, bits per second.
+    rate_cap: RateCap = RateCap(u64::MAX);
+    /// Whether policy `fixed` may be asked for.
+    allow_fixed: bool = false;
+    /// Weakest cipher accepted.
+    cipher_floor: CipherFloor = CipherFloor::default();
+    /// Weakest durability of uploads.
+    durability_floor: DurabilityFloor = DurabilityFloor::default();
+    /// Sessions of one user at a time.
+    max_sessions: u32 = 64;
+    /// How long a session outlives silence, seconds.
+    session_timeout: u32 = 60;
+}
+
+impl SettingsLayer {
+    fn locks(&self, key: &str) -> bool {
+        let key = file_key(key);
+        self.locked.contains(&key)
+    }
+}
+
+/// A key as it is written in a file.
+fn file_key(key: &str) -> String {
+    key.replace('_', "-")
+}
+
+fn first_set<T: Clone>(user: Option<&T>, node: Option<&T>, built_in: impl FnOnce() -> T) -> Sourced<T> {
+    match (user, node) {
+        (Some(value), _) => Sourced { value: value.clone(), origin: Origin::User },
+        (None, Some(value)) => Sourced { value: value.clone(), origin: Origin::Node },
+        (None, None) => Sourced { value: built_in(), origin: Origin::BuiltIn },
+    }
+}
+
+/// The known key most like `unknown`, if one is near enough to be meant.
+#[must_use]
+pub fn suggestion<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|key| (edit_distance(unknown, key), key))
+        .min()
+        .filter(|(distance, key)| *distance <= key.len() / 2)
+        .map(|(_, key)| key)
+}
+
+/// Levenshtein's distance, by bytes.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl FromStr for RateCap {
+    type Err = String;
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a rate: write a number with k, m or g (bits per second)");
+        if text == "unlimited" {
+            return Ok(Self(u64::MAX));
+        }
+        let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let factor = match unit.to_ascii_lowercase().as_str() {
+            "" => 1.0,
+            "k" => 1e3,
+            "m" => 1e6,
+            "g" => 1e9,
+            _ => return Err(wrong()),
+        };
+        let bits = number.parse::<f64>().map_err(|_| wrong())? * factor;
+        if (1.0..1e18).contains(&bits) { Ok(Self(bits as u64)) } else { Err(wrong()) }
+    }
+}
+
+impl fmt::Display for RateCap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            u64::MAX => f.write_str("unlimited"),
+            bits if bits.is_multiple_of(1_000_000_000) => write!(f, "{}g", bits / 1_000_000_000),
+            bits if bits.is_multiple_of(1_000_000) => write!(f, "{}m", bits / 1_000_000),
+            bits if bits.is_multiple_of(1_000) => write!(f, "{}k", bits / 1_000),
+            bits => write!(f, "{bits}"),
+        }
+    }
+}
+
+impl Serialize for RateCap {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RateCap {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(text: &str) -> SettingsLayer {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_first_that_is_set_wins_and_says_so() {
+        let node = layer("rate-cap = \"1g\"\nread = false");
+        let user = layer("rate-cap = \"100m\"");
+        let settings = Settings::resolve(&user, &node);
+        assert_eq!(settings.rate_cap, Sourced { value: RateCap(100_000_000), origin: Origin::User });
+        assert_eq!(settings.read, Sourced { value: false, origin: Origin::Node });
+        assert_eq!(settings.write, Sourced { value: true, origin: Origin::BuiltIn });
+    }
+
+    #[test]
+    fn a_locked_key_cannot_be_changed_in_front() {
+        let node = layer("cipher-floor = \"aes-256\"\nlocked = [\"cipher-floor\"]");
+        let user = layer("cipher-floor = \"aes-128\"");
+        let settings = Settings::resolve(&user, &node);
+        assert_eq!(settings.cipher_floor, Sourced { value: CipherFloor::Aes256, origin: Origin::Node });
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_and_the_nearest_is_suggested() {
+        assert!(toml::from_str::<SettingsLayer>("docrot = \"/srv\"").is_err());
+        assert_eq!(suggestion("docrot", Settings::KEYS.iter().copied()), Some("docroot"));
+        assert_eq!(suggestion("xyzzy", Settings::KEYS.iter().copied()), None);
+    }
+
+    #[test]
+    fn rates_return_as_they_were_written() {
+        for text in ["300m", "1500k", "2g", "unlimited", "7"] {
+            assert_eq!(text.parse::<RateCap>().map(|rate| rate.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "fast", "3q", "-1", "0"] {
+            assert!(text.parse::<RateCap>().is_err(), "{text}");
+        }
+    }
+}
