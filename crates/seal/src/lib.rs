@@ -1,2 +1,27 @@
-//! All cryptography: datagram protection, key schedule, digests, secrets.
+//! All cryptography: datagram protection, key schedule, digests, passwords,
+//! secrets.
+//!
+//! No other crate names a cryptographic library, and within this one nothing
+//! is chosen except through [`AlgorithmSet`], the allow-list: a suite, a content
+//! digest, a checksum or a password scheme is a value only the set hands out.
+//!
+//! Reading order: [`AlgorithmSet`] for what may be used; [`Secret`] for how
+//! secrets are kept; [`mod@schedule`] for how both ends of a session come to
+//! their keys and [`mod@datagram`] for what they do with them; [`mod@content`]
+//! for how the bytes of files are proven; [`mod@password`] and
+//! [`mod@identity`] for what is stored and named.
 #![forbid(unsafe_code)]
+
+mod allow;
+mod checksum;
+pub mod content;
+pub mod datagram;
+pub mod identity;
+pub mod password;
+pub mod schedule;
+mod secret;
+
+pub use allow::{AlgorithmSet, CipherSuite, NotAllowed};
+pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumHasher, UnknownChecksum};
+pub use content::{ContentAlgorithm, ContentHasher, ContentTree};
+pub use secret::{Secret, SecretBytes, fill_random, random};
