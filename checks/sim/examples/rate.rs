@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use limosa_sim::outcome::Outcome;
 use limosa_sim::scenario::{Kind, parse_time};
+use limosa_sim::table::Table;
 use limosa_sim::{Change, Direction, FlowPlan, LineSettings, Scenario};
 use limosa_transport::rate::Policy;
 use limosa_wire::Rate;
@@ -151,13 +152,12 @@ fn place(scenario: &mut Scenario, flows: &Flows) {
 }
 
 fn run(options: &Options) -> ExitCode {
-    println!("seed   use%  2nd half%  90% after        own loss%  queue med/p95 ms  Jain   shares of the 2nd half");
-    for seed in options.seeds.clone() {
-        let mut scenario = options.scenario.clone();
         scenario.seed = limosa_sim::random::Seed(seed);
         let began = Instant::now();
         let outcome = scenario.run();
-        print(seed, &outcome);
+        let mut table = Table::default();
+        table.add(format!("seed {seed}"), outcome.clone());
+        print!("{table}");
         if options.per_flow {
             print_flows(&outcome);
         }
@@ -175,27 +175,6 @@ fn run(options: &Options) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
-}
-
-fn print(seed: u64, outcome: &Outcome) {
-    let half = outcome.second_half();
-    let start = outcome.time_to(0.9).map_or("never".to_owned(), |after| {
-        format!("{:.3} s {:5.1} RTT", after.as_secs_f64(), after.as_secs_f64() / outcome.rtt.as_secs_f64())
-    });
-    let sent: u64 = outcome.flows.iter().map(|flow| flow.sent).sum();
-    let own = outcome.forward().queue_full.packets as f64 / sent.max(1) as f64;
-    let shares: Vec<String> =
-        (0..outcome.flows.len()).map(|flow| format!("{:.1}", outcome.share(flow, &half) * 100.0)).collect();
-    println!(
-        "{seed:>4}  {:5.1}      {:5.1}  {start:16} {:8.2}  {:8.2} {:8.2}  {:.3}  {}",
-        outcome.use_of_line(&outcome.whole()) * 100.0,
-        outcome.use_of_line(&half) * 100.0,
-        own * 100.0,
-        outcome.standing_queue(0.5).as_secs_f64() * 1e3,
-        outcome.standing_queue(0.95).as_secs_f64() * 1e3,
-        outcome.jain(&half),
-        shares.join(" "),
-    );
 }
 
 fn print_flows(outcome: &Outcome) {

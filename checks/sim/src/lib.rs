@@ -10,7 +10,7 @@
 //! crosses a link); [`link`](mod@link) (one direction); [`line`](mod@line) (both, shared by several
 //! flows); [`network`] (the event loop); [`tcp`] and [`pace`] (endpoints to
 //! run over it); [`scenario`] (a whole experiment as a value) with its
-//! [`outcome`] and [`trace`].
+//! [`outcome`], [`table`] and [`trace`].
 #![forbid(unsafe_code)]
 
 pub mod datagram;
@@ -22,6 +22,7 @@ pub mod outcome;
 pub mod pace;
 pub mod random;
 pub mod scenario;
+pub mod table;
 pub mod tcp;
 pub mod trace;
 
@@ -31,3 +32,4 @@ pub use link::{Link, LinkSettings};
 pub use network::{Address, Endpoint, Network, Side, Transmit};
 pub use outcome::Outcome;
 pub use scenario::{Change, Direction, FlowPlan, LineSettings, Scenario};
+pub use table::Table;

@@ -125,6 +125,14 @@ impl Outcome {
             .map(|end| (Time::ZERO + self.tick * end as u32).since(start))
     }
 
+    /// Share of all packets sent that found the forward queue full: loss that
+    /// the senders made themselves.
+    #[must_use]
+    pub fn own_loss(&self) -> f64 {
+        let sent: u64 = self.flows.iter().map(|flow| flow.sent).sum();
+        self.forward().queue_full.packets as f64 / sent.max(1) as f64
+    }
+
     /// Counters of the forward link at the end.
     #[must_use]
     pub fn forward(&self) -> &Counters {

@@ -328,3 +328,6 @@ impl Endpoint for Sender {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
