@@ -17,7 +17,6 @@ pub(super) struct Line {
     pub(super) rate: Rate,
     pub(super) buffer: Duration,
     pub(super) loss: f64,
-    pub(super) dark: bool,
     free_at: Time,
     random: u64,
     now: Time,
@@ -57,7 +56,6 @@ impl Line {
             rate: Rate::from_bits_per_second(megabits * 1_000_000),
             buffer: Duration::from_millis(buffer_ms),
             loss,
-            dark: false,
             free_at: Time::ZERO,
             random: 0x9E37_79B9_7F4A_7C15,
             now: Time::ZERO,
@@ -129,6 +127,9 @@ impl Line {
         self.deliver_reports(flow);
         let allowance = self.flows[flow].law.allowance(self.now);
         let f = &self.flows[flow];
+        if f.source == Some(0.0) {
+            return self.now + Duration::from_millis(2);
+        }
         let in_flight = f.sent_bytes - f.acknowledged;
         if in_flight > allowance.in_flight {
             return self.now + Duration::from_micros(200);
@@ -152,7 +153,7 @@ impl Line {
     }
 
     fn send_one(&mut self, flow: usize, mark: bool, limited: bool) {
-        let (now, dark, random) = (self.now, self.dark, self.random());
+        let (now, random) = (self.now, self.random());
         let waiting = self.free_at.since(now);
         let dropped = waiting > self.buffer;
         let f = &mut self.flows[flow];
@@ -171,14 +172,14 @@ impl Line {
         if mark {
             f.next_mark = now + f.interval() / 16;
         }
-        if random >= self.loss && !dark {
+        if random >= self.loss {
             f.on_the_way.push_back((self.free_at + f.rtt / 2, sent, mark));
         }
     }
 
     fn report(&mut self, flow: usize) -> Time {
         self.deliver_reports(flow);
-        let (now, dark) = (self.now, self.dark);
+        let now = self.now;
         let f = &mut self.flows[flow];
         let mut fresh = false;
         while f.on_the_way.front().is_some_and(|p| p.0 <= now) {
@@ -194,7 +195,7 @@ impl Line {
                 f.stamps.push(stamp);
             }
         }
-        if let (Some(largest), true, false) = (f.largest, fresh, dark) {
+        if let (Some(largest), true) = (f.largest, fresh) {
             let stamps = std::mem::take(&mut f.stamps);
             let (packets, bytes) = (f.arrived_packets, f.arrived_bytes);
             let due = now + f.rtt / 2;

@@ -23,6 +23,9 @@ const WINDOW_FLOOR: f64 = 0.002;
 const DRIFT: f64 = 100e-6;
 /// Round trip assumed until one was measured, in seconds.
 const UNKNOWN_RTT: f64 = 0.1;
+/// A base delay that falls by more than this, in seconds, and the time since
+/// the report before belongs to another path.
+const SHORTER: f64 = 0.002;
 /// Delays beyond this, in seconds, are not believed.
 const ABSURD: f64 = 60.0;
 
@@ -100,6 +103,8 @@ pub(super) struct Sample {
     pub(super) queue_low: f64,
     /// Largest queueing delay in the window.
     pub(super) queue_high: f64,
+    /// The base delay itself, up to an unknown constant.
+    pub(super) base_delay: f64,
     /// By how much the smallest delay of a report rose since the one before.
     pub(super) jump: f64,
     /// When the newest packet that arrived had been sent.
@@ -198,7 +203,13 @@ impl Meter {
         self.note_rtt(report);
         let interval = report.interval.as_secs_f64().clamp(500e-6, 2.0);
         let elapsed = self.elapsed(report.now, interval);
+        let base = self.delay.base;
         let (low, high) = self.delay.on_stamps(report, self.since, elapsed);
+        if base - self.delay.base > SHORTER + 1.2 * elapsed {
+            // No queue empties faster than time passes: the path is shorter,
+            // and what arrived in a bunch says nothing of its rate.
+            self.marks.clear();
+        }
         self.queue = low;
         let jump = self.delay.jump;
         let mark = Mark {
@@ -236,7 +247,8 @@ impl Meter {
     fn compare(&self, b: &Mark, window: f64, interval: f64, now: Time) -> Option<Sample> {
         let a = self.youngest(b, window)?;
         let span = span(a, b)?;
-        let quarter = self.youngest(b, (window / 4.0).max(self.base_rtt() / 4.0))?;
+        let short = window / 4.0;
+        let quarter = self.youngest(b, short)?;
         let last = self.marks.back()?;
         let packets = count(b.sent.number.since(a.sent.number));
         let arrived = count(b.delivered_packets.saturating_sub(a.delivered_packets));
@@ -258,7 +270,7 @@ impl Meter {
             rtt: self.rtt,
             passed: bytes / span,
             sent: bytes / out,
-            delivered: delivered_rate(quarter, b).unwrap_or(0.0),
+            delivered: delivered_rate(quarter, b, short),
             packets,
             loss: (1.0 - arrived / packets.max(1.0)).clamp(0.0, 1.0),
             marked: (marked / packets.max(1.0)).clamp(0.0, 1.0),
@@ -267,6 +279,7 @@ impl Meter {
             queue: b.queue_low,
             queue_low: low,
             queue_high: high,
+            base_delay: self.delay.base,
             jump: 0.0,
             newest: b.sent.at,
             oldest: a.sent.at,
@@ -309,9 +322,11 @@ fn span_of_newest_two(marks: &VecDeque<Mark>, next: &Mark) -> f64 {
     before.and_then(|a| span(a, next)).unwrap_or(f64::MAX)
 }
 
-fn delivered_rate(a: &Mark, b: &Mark) -> Option<f64> {
+/// Delivery between two marks, spread over no less than `least` seconds: a
+/// train that arrives in a bunch is not a rate.
+fn delivered_rate(a: &Mark, b: &Mark, least: f64) -> f64 {
     let bytes = b.delivered_bytes.saturating_sub(a.delivered_bytes);
-    Some(count(bytes) / span(a, b)?)
+    count(bytes) / span(a, b).unwrap_or(least).max(least)
 }
 
 /// One-way delay: base and queue.

@@ -5,8 +5,10 @@
 //! target one round trip from now, as the bytes under way tell; a law on the
 //! queue as measured would swing with every round trip of delay.
 
+use super::claim::Claim;
 use super::down::{self, Down};
 use super::drain::{self, Company, Drain, Grid, Watch};
+use super::loss::BaselineLoss;
 use super::profile::Profile;
 use super::share::{Judged, Share};
 use super::verify::{self, Verify};
@@ -34,8 +36,12 @@ const SEARCH_HORIZON: f64 = 0.4;
 const BUFFER_SHARE: f64 = 0.6;
 const RELAX: f64 = 1.3;
 const RELAX_EVERY: f64 = 10.0;
+/// How long loss bars the search, in seconds, at first and at most.
+const BAR: (f64, f64) = (2.0, 20.0);
 /// Smallest target queue in seconds, whatever the buffer.
 const TARGET_FLOOR: f64 = 0.000_25;
+/// After a claim so many drains go as deep as they may.
+const DEEP_DRAINS: u32 = 4;
 /// Round trips of lasting excess loss before going down, and between two such.
 const LASTING: f64 = 2.5;
 const DOWN_EVERY: f64 = 8.0;
@@ -52,6 +58,13 @@ pub(super) struct DelayMode {
     aside: Option<Aside>,
     watch: Option<Watch>,
     alike_until: Option<Time>,
+    claim: Option<Claim>,
+    claimed: Option<f64>,
+    /// After a claim: no more than this until a drain has shown the base delay,
+    /// for a newcomer may have taken the queue of others for it.
+    hold: Option<f64>,
+    /// Drains to come that go deep, after a claim.
+    deep_drains: u32,
 }
 
 /// A short phase beside the law.
@@ -74,14 +87,22 @@ pub(super) enum Change {
 struct BufferLimit {
     queue: f64,
     since: Time,
-    /// No search beyond this rate until then.
+    /// No search near this rate for so many seconds, until then.
     rate: f64,
+    bar: f64,
     until: Time,
 }
 
 impl DelayMode {
+    /// Follows start-up, on a line that trains say carries `hint`.
+    pub(super) fn after_startup(s: &Sample, share: &Share, hint: Option<f64>) -> Self {
+        let claim = hint.and_then(|hint| Claim::begin(s, share.rate, hint));
+        Self { claim, deep_drains: if claim.is_some() { DEEP_DRAINS } else { 0 }, ..Self::default() }
+    }
+
     pub(super) fn phase(&self) -> &'static str {
         match self.aside {
+            None if self.claim.is_some() => "claim",
             None => "delay",
             Some(Aside::Drain(_)) => "drain",
             Some(Aside::Down(_)) => "down",
@@ -109,18 +130,53 @@ impl DelayMode {
         limited: bool,
     ) -> (f64, Option<Change>) {
         self.set_target(s, judged, share, profile, limited);
-        self.note_excess(s, judged, share);
         let change = self.step_aside(s, share);
-        if !matches!(self.aside, Some(Aside::Verify(_))) {
+        if change.is_some() {
+            return (share.rate, change);
+        }
+        if !self.verifying(s) {
+            self.note_excess(s, judged, share);
             self.estimate(s, judged, share, limited);
             self.learn_baseline(s, share);
             let barred = self.search_barred(s.now, share.rate);
             let may = !judged.congested && !limited && !barred && self.aside.is_none();
             self.search.on_sample(s, self.target, share.rate, may);
+            self.press(s, judged);
+            let change = self.watch_company(s, judged, share, profile);
+            if change.is_some() {
+                return (share.rate, change);
+            }
+            self.begin_aside(s, judged, share);
         }
-        self.watch_company(s);
-        self.begin_aside(s, judged, share);
-        (self.pace(s, judged, share), change)
+        (self.pace(s, judged, share), None)
+    }
+
+    /// Whether the delay is under suspicion of being the path's own.
+    fn verifying(&mut self, s: &Sample) -> bool {
+        if matches!(self.aside, Some(Aside::Verify(_))) {
+            return true;
+        }
+        let verify = Verify::begin(s, self.target).map(Aside::Verify);
+        let begun = verify.is_some();
+        self.aside = verify.or(self.aside);
+        begun
+    }
+
+    fn press(&mut self, s: &Sample, judged: &Judged) {
+        let target = self.target;
+        let aside = self.aside.is_some();
+        let claim = self.claim.as_mut().filter(|_| !judged.congested);
+        self.claimed = claim.and_then(|claim| {
+            if aside {
+                claim.postpone(s);
+            }
+            claim.on_sample(s, judged.rate, target)
+        });
+        if self.claimed.is_none()
+            && let Some(claim) = self.claim.take()
+        {
+            self.hold = Some(claim.goal());
+        }
     }
 
     fn set_target(&mut self, s: &Sample, judged: &Judged, share: &Share, profile: &Profile, limited: bool) {
@@ -137,17 +193,31 @@ impl DelayMode {
 
     fn note_excess(&mut self, s: &Sample, judged: &Judged, share: &Share) {
         if judged.congested {
+            let bar = self.bar_length(s.now);
+            // Loss on a queue that was deeper before tells nothing of buffers.
+            let known = self.limit.map_or(f64::MAX, |limit| limit.queue);
+            let queue = if judged.overflow { BUFFER_SHARE * s.queue_high } else { known };
             self.limit = Some(BufferLimit {
-                queue: (BUFFER_SHARE * s.queue_high).max(TARGET_FLOOR),
+                queue: queue.max(TARGET_FLOOR),
                 since: s.now,
                 rate: share.rate,
-                until: later(s.now, 10.0 + 5.0 * s.base_rtt),
+                bar,
+                until: later(s.now, bar + 5.0 * s.base_rtt),
             });
         }
         if judged.excess == 0.0 {
             self.excess_since = None;
         } else {
             self.excess_since.get_or_insert(s.now);
+        }
+    }
+
+    /// How long to search no further: longer each time a search ran into loss.
+    fn bar_length(&self, now: Time) -> f64 {
+        match self.limit {
+            Some(limit) if self.search.active() => (2.0 * limit.bar).min(BAR.1),
+            Some(limit) if now < later(limit.until, limit.bar) => limit.bar,
+            _ => BAR.0,
         }
     }
 
@@ -163,8 +233,9 @@ impl DelayMode {
         let x = judged.rate;
         share.note(s.now, x);
         if x > share.rate {
-            let gain = if self.search.active() { 1.0 } else { 2.0 * gain };
-            share.approach(x, gain.min(GAIN_MOST));
+            let gain = if self.search.active() || self.claim.is_some() { 1.0 } else { 2.0 * gain };
+            let most = self.hold.map_or(f64::MAX, |hold| hold.max(share.rate));
+            share.approach(x.min(most), gain.min(GAIN_MOST));
             return;
         }
         let busy = s.full && s.queue_low > self.target / 4.0;
@@ -191,7 +262,9 @@ impl DelayMode {
             Some(Aside::Down(down)) => {
                 let outcome = down.on_sample(s, self.target)?;
                 if let down::Outcome::Baseline(rate) = outcome {
-                    share.baseline = super::loss::BaselineLoss::new(rate);
+                    // It was not the buffer that lost them.
+                    share.baseline = BaselineLoss::new(rate);
+                    self.limit = None;
                 }
                 self.aside = None;
             }
@@ -212,17 +285,18 @@ impl DelayMode {
         if matches!(self.aside, Some(Aside::Verify(_) | Aside::Down(_))) {
             return;
         }
-        if let Some(verify) = Verify::begin(s, self.target) {
-            self.aside = Some(Aside::Verify(verify));
-        } else if self.down_due(s, judged) {
+        if self.down_due(s, judged) {
             self.last_down = Some(s.now);
             self.excess_since = None;
             self.aside = Some(Aside::Down(Down::begin(s)));
-        } else if due && s.queue > 0.3 * self.target {
-            if s.queue > 0.6 * self.target && share.rate < 0.85 * share.best() {
-                self.watch = Some(Watch::begin(s));
+        } else if due && (s.queue > 0.3 * self.target || self.deep_drains > 0) {
+            self.hold = None;
+            let drain = Drain::begin(s, self.deep_drains > 0);
+            if s.queue > 0.6 * self.target {
+                self.watch = Some(Watch::begin(s, &drain, share));
             }
-            self.aside = Some(Aside::Drain(Drain::begin(s)));
+            self.aside = Some(Aside::Drain(drain));
+            self.deep_drains = self.deep_drains.saturating_sub(1);
         }
     }
 
@@ -233,14 +307,30 @@ impl DelayMode {
         judged.excess > 0.0 && self.excess_since.is_some_and(lasting) && self.last_down.is_none_or(rested)
     }
 
-    fn watch_company(&mut self, s: &Sample) {
-        let Some(company) = self.watch.as_mut().and_then(|w| w.on_sample(s)) else {
+    fn watch_company(&mut self, s: &Sample, judged: &Judged, share: &mut Share, profile: &Profile) -> Option<Change> {
+        let mut watch = self.watch.take()?;
+        match watch.on_sample(s, judged.congested) {
+            None => self.watch = Some(watch),
+            Some(Company::Alike) => {
+                let bar = 2.6 * drain::period(s.base_rtt);
+                self.alike_until = Some(later(s.now, bar));
+                self.give_back(watch.queue_before(s), share, profile);
+            }
+            Some(Company::Nobody) if s.queue > 1.2 * self.target => return Some(Change::Longer(s.queue)),
+            Some(_) => {}
+        }
+        None
+    }
+
+    /// After a claim among flows of our kind, the queue they hold says what
+    /// each has: a claim that took more is corrected.
+    fn give_back(&mut self, queue: f64, share: &mut Share, profile: &Profile) {
+        if self.deep_drains == 0 || self.claim.is_some() {
             return;
-        };
-        self.watch = None;
-        if company == Company::Alike {
-            let bar = 2.6 * drain::period(s.base_rtt);
-            self.alike_until = Some(later(s.now, bar));
+        }
+        let even = profile.rate_at(queue).filter(|even| share.rate > 1.25 * even);
+        if let Some(even) = even {
+            share.approach(even.max(0.4 * share.rate), 1.0);
         }
     }
 
@@ -257,6 +347,7 @@ impl DelayMode {
         let target = self.search.target(self.target, s);
         let correction = (target - predicted) / s.horizon();
         let pace = rate * (1.0 + correction.clamp(CORRECTION.0, CORRECTION.1));
+        let pace = pace.max(self.claimed.unwrap_or(0.0));
         if judged.congested { pace.min(CONGESTED * rate) } else { pace }
     }
 }

@@ -23,9 +23,11 @@ impl BaselineLoss {
     }
 
     /// Loss among `packets` beyond the baseline, 0 if chance explains it.
-    pub(super) fn excess(self, loss: f64, packets: f64) -> f64 {
+    /// Where none was ever lost, a single loss is one too many, if a queue can
+    /// have overflowed at all.
+    pub(super) fn excess(self, loss: f64, packets: f64, overflow: bool) -> f64 {
         let variance = BURSTINESS * packets * self.0 * (1.0 - self.0);
-        let grain = if self.0 == 0.0 { 0.5 } else { 3.0 };
+        let grain = if self.0 == 0.0 && overflow { 0.5 } else { 3.0 };
         if (loss - self.0) * packets > 3.0 * variance.sqrt() + grain { loss - self.0 } else { 0.0 }
     }
 

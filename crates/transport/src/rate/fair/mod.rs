@@ -9,6 +9,7 @@
 //! neither: only queueing delay, loss beyond the line's own and congestion
 //! marks do.
 
+mod claim;
 mod delay;
 mod down;
 mod drain;
@@ -60,7 +61,7 @@ pub struct Fair {
 #[derive(Debug)]
 enum Phase {
     Startup(Startup),
-    Delay(DelayMode, Share),
+    Delay(Box<DelayMode>, Share),
 }
 
 impl Fair {
@@ -109,7 +110,8 @@ impl Fair {
                 self.pace = sane_pace(startup.rate());
                 self.in_flight = self.startup_in_flight();
                 if let Some(share) = left {
-                    self.phase = Phase::Delay(DelayMode::default(), share);
+                    let mode = DelayMode::after_startup(s, &share, self.trains.hint());
+                    self.phase = Phase::Delay(Box::new(mode), share);
                     self.on_sample(s);
                 }
             }

@@ -44,4 +44,11 @@ impl Profile {
         let target = self.queue_at_gigabit * (GIGABIT * self.weight / rate.max(1.0)).sqrt();
         target.clamp(least, most)
     }
+
+    /// The rate at which `queue` is the target: what each flow has where all
+    /// agree on it. Unknown beyond the largest target.
+    pub(super) fn rate_at(&self, queue: f64) -> Option<f64> {
+        let rate = GIGABIT * self.weight * (self.queue_at_gigabit / queue.max(1e-6)).powi(2);
+        (queue < self.queue_range.1).then_some(rate)
+    }
 }

@@ -11,6 +11,10 @@ use crate::rate::measure::sane_pace;
 const MEMORY: f64 = 60.0;
 const PARTS: f64 = 12.0;
 
+/// Relative to the deepest queue seen without loss, queues below this cannot
+/// have overflowed.
+const OVERFLOW: f64 = 0.7;
+
 /// Estimated share of the bottleneck, and the loss that is not ours.
 #[derive(Clone, Debug)]
 pub(super) struct Share {
@@ -18,11 +22,13 @@ pub(super) struct Share {
     pub(super) rate: f64,
     pub(super) baseline: BaselineLoss,
     best: Best,
+    /// Deepest queue seen without any loss, in seconds.
+    deepest: f64,
 }
 
 impl Share {
     pub(super) fn new(rate: f64, baseline: BaselineLoss) -> Self {
-        Self { rate: sane_pace(rate), baseline, best: Best::default() }
+        Self { rate: sane_pace(rate), baseline, best: Best::default(), deepest: 0.0 }
     }
 
     /// Notes a measured rate as evidence of what the line carries.
@@ -42,10 +48,18 @@ impl Share {
 
     /// Splits the loss of a sample into the line's own and ours.
     pub(super) fn judge(&mut self, s: &Sample) -> Judged {
-        let excess = self.baseline.excess(s.loss, s.packets);
+        // A queue that was deeper without loss did not overflow now.
+        let overflow = s.queue_high > OVERFLOW * self.deepest;
+        if s.loss == 0.0 {
+            self.deepest = self.deepest.max(s.queue_high);
+        }
+        let excess = self.baseline.excess(s.loss, s.packets, overflow);
+        if !overflow && excess == 0.0 {
+            self.baseline.learn(s.fresh_lost, s.fresh_packets);
+        }
         let rate = s.passed * (1.0 - excess);
         self.baseline.relax(s);
-        Judged { rate, excess, congested: excess > 0.0 || s.marked * s.packets >= 1.0 }
+        Judged { rate, excess, congested: excess > 0.0 || s.marked * s.packets >= 1.0, overflow }
     }
 }
 
@@ -59,6 +73,8 @@ pub(super) struct Judged {
     /// Whether anything but delay speaks of congestion. A mark counts as much
     /// as a loss.
     pub(super) congested: bool,
+    /// Whether a buffer can have overflowed.
+    pub(super) overflow: bool,
 }
 
 /// Largest of the rates of the last minute.

@@ -6,8 +6,10 @@ use super::share::Share;
 use super::{Sample, later, seconds_since};
 use crate::Time;
 
-/// Packets of the first round trip.
+/// Packets of the first round trip, paced over it.
 const FIRST_FLIGHT: f64 = 64.0;
+/// Least time for them in seconds: no report comes sooner.
+const FIRST_FLIGHT_TIME: f64 = 0.004;
 /// What is sent for each byte delivered.
 const GROWTH: f64 = 4.0;
 /// How far above the hint of the trains the rate may go.
@@ -43,7 +45,7 @@ pub(super) struct Startup {
 impl Startup {
     /// From nothing: `rtt` and `packet` give the first flight.
     pub(super) fn new(now: Time, rtt: f64, packet: f64, target: Option<f64>) -> Self {
-        let first = FIRST_FLIGHT * packet / rtt;
+        let first = FIRST_FLIGHT * packet / rtt.max(FIRST_FLIGHT_TIME);
         Self::from_rate(now, first.max(target.map_or(0.0, |t| t / GROWTH)))
     }
 
@@ -91,7 +93,7 @@ impl Startup {
         let standing = s.queue > threshold;
         let lagging = s.full && s.passed < LAGGING * s.sent && s.queue > 0.05 * threshold;
         let baseline = BaselineLoss::new(loss);
-        let lossy = s.full && baseline.excess(s.loss, s.packets) > LOSS_STEP;
+        let lossy = s.full && baseline.excess(s.loss, s.packets, true) > LOSS_STEP;
         if standing || lagging || lossy {
             self.signs += 1;
         } else {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use limosa_wire::Rate;
 
 use super::Fair;
-use crate::Time;
 use crate::rate::line::Line;
 use crate::rate::{RateControl, RateLimits};
 
@@ -32,4 +31,97 @@ fn one_flow_fills_the_line_and_keeps_the_queue_short() {
         assert!(used > 0.97, "{case}: {used}");
         assert!(queue < 10.0, "{case}: {queue} ms");
     }
+}
+
+fn jain(x: &[u64]) -> f64 {
+    let sum: f64 = x.iter().map(|&x| x as f64).sum();
+    let squares: f64 = x.iter().map(|&x| (x as f64).powi(2)).sum();
+    sum * sum / (squares * x.len() as f64)
+}
+
+/// A flow of 50 ms that has a line of 1 Gbit/s for itself.
+fn settled() -> Line {
+    let mut line = Line::new(1000, 100, 0.0);
+    let law = fair(&line, 50);
+    line.add(law, 50);
+    line.run(5.0);
+    line
+}
+
+#[test]
+fn flows_that_join_late_get_their_part_within_thirty_round_trips() {
+    for (megabits, rtt, flows) in [(1000, 50, 2), (1000, 50, 4), (100, 100, 2)] {
+        let mut line = Line::new(megabits, 100, 0.0);
+        for _ in 0..flows {
+            let law = fair(&line, rtt);
+            line.add(law, rtt);
+            line.run(rtt as f64 * 0.03);
+        }
+        let shares = line.run(rtt as f64 * 0.03);
+        assert!(jain(&shares) > 0.9, "{flows} flows, {rtt} ms: {shares:?}");
+    }
+}
+
+#[test]
+fn a_rate_that_falls_and_rises_is_followed() {
+    let mut line = settled();
+    line.rate = Rate::from_bits_per_second(300_000_000);
+    line.run(0.6);
+    line.flow(0).median_queue_ms();
+    line.run(1.0);
+    assert!(line.flow(0).median_queue_ms() < 12.0);
+    line.run(5.0);
+    line.rate = Rate::from_bits_per_second(1_000_000_000);
+    line.run(1.5);
+    assert!(line.use_over(1.0) > 0.9);
+}
+
+#[test]
+fn a_longer_path_is_not_taken_for_a_queue_for_long() {
+    for rtt in [150, 66, 53] {
+        let mut line = settled();
+        line.flow(0).rtt = Duration::from_millis(rtt);
+        line.run(4.0);
+        let used = line.use_over(2.0);
+        assert!(used > 0.95, "50 to {rtt} ms: {used}");
+    }
+}
+
+#[test]
+fn loss_that_begins_and_ends_does_not_slow_it_down() {
+    let mut line = settled();
+    for loss in [0.05, 0.0, 0.01] {
+        line.loss = loss;
+        line.run(2.0);
+        let used = line.use_over(2.0);
+        assert!(used > 0.95, "{loss}: {used}");
+    }
+}
+
+#[test]
+fn a_source_that_dries_up_leaves_the_share_as_it_was() {
+    let mut line = settled();
+    for source in [1e6, 0.0] {
+        line.flow(0).source = Some(source);
+        line.run(3.0);
+        line.flow(0).source = None;
+        line.run(0.1);
+        let used = line.use_over(0.5);
+        assert!(used > 0.9, "after {source} B/s: {used}");
+    }
+}
+
+#[test]
+fn a_cap_holds_and_lifting_it_is_noticed_at_once() {
+    let mut line = settled();
+    let cap = |megabits: u64| RateLimits { target: None, cap: Rate::from_bits_per_second(megabits * 1_000_000) };
+    let now = line.now();
+    line.flow(0).law.set_limits(now, cap(50));
+    line.run(0.2);
+    let used = line.use_over(2.0);
+    assert!((0.04..=0.0505).contains(&used), "{used}");
+    let now = line.now();
+    line.flow(0).law.set_limits(now, OPEN);
+    line.run(0.5);
+    assert!(line.use_over(1.0) > 0.9);
 }

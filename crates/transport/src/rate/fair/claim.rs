@@ -1,0 +1,78 @@
+//! Claiming a share among others right after start-up.
+//!
+//! A newcomer's start-up ends at the first queue, with little of the line if
+//! others fill it. The delay law alone would even this out, but by the
+//! difference of small queues, which takes hundreds of round trips on long
+//! paths. Where the packet trains say that the line carries much more than we
+//! got, the newcomer presses on: always a little above what passes, so that a
+//! queue builds which makes others of our kind yield, until it has a good part,
+//! or pressing does not help any more.
+
+use super::{Sample, later};
+use crate::Time;
+
+/// Hint relative to the share at which there seem to be others.
+const CROWDED: f64 = 1.4;
+/// Part of the line that is claimed. Nobody knows yet how many others there
+/// are: this much leaves two flows at 63:37 and four at 21:21:21:37.
+const PART: f64 = 0.35;
+/// How far above its measured rate a claim sends, and at most by which part of
+/// the line.
+const PRESSURE: f64 = 1.4;
+const PRESSURE_MOST: f64 = 0.06;
+/// Round trips that a claim lasts at most, and between two looks at progress.
+const LONGEST: f64 = 20.0;
+const LOOK: f64 = 3.0;
+/// Growth between two looks that justifies going on.
+const PROGRESS: f64 = 1.05;
+/// Queue relative to the law's horizon beyond which pressing stops.
+const QUEUE: f64 = 0.25;
+
+/// A claim under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    goal: f64,
+    step: f64,
+    until: Time,
+    look: Time,
+    before: f64,
+}
+
+impl Claim {
+    /// Begins where a line of `hint` bytes per second gave us only `rate`.
+    pub(super) fn begin(s: &Sample, rate: f64, hint: f64) -> Option<Self> {
+        (hint > CROWDED * rate).then(|| Self {
+            goal: PART * hint,
+            step: PRESSURE_MOST * hint,
+            until: later(s.now, LONGEST * s.base_rtt.max(s.interval)),
+            look: later(s.now, LOOK * s.base_rtt.max(s.interval)),
+            before: rate,
+        })
+    }
+
+    /// The rate that is claimed.
+    pub(super) fn goal(&self) -> f64 {
+        self.goal
+    }
+
+    /// Interrupted by another phase: look for progress later.
+    pub(super) fn postpone(&mut self, s: &Sample) {
+        self.look = later(s.now, LOOK * s.base_rtt.max(s.interval));
+    }
+
+    /// The least pace while the claim lasts.
+    pub(super) fn on_sample(&mut self, s: &Sample, rate: f64, target: f64) -> Option<f64> {
+        let deep = s.queue > 2.0 * target + QUEUE * s.horizon();
+        if rate >= self.goal || s.now >= self.until || deep {
+            return None;
+        }
+        if s.now >= self.look {
+            if rate < PROGRESS * self.before {
+                return None;
+            }
+            self.before = rate;
+            self.postpone(s);
+        }
+        Some((PRESSURE * rate).min(rate + self.step))
+    }
+}
