@@ -152,29 +152,39 @@ fn place(scenario: &mut Scenario, flows: &Flows) {
 }
 
 fn run(options: &Options) -> ExitCode {
-        scenario.seed = limosa_sim::random::Seed(seed);
+    let mut table = Table::default();
+    for seed in options.seeds.clone() {
+        let scenario = options.scenario.clone().seeded(seed);
         let began = Instant::now();
         let outcome = scenario.run();
-        let mut table = Table::default();
-        table.add(format!("seed {seed}"), outcome.clone());
-        print!("{table}");
+        print_speed(seed, &outcome, began.elapsed());
         if options.per_flow {
             print_flows(&outcome);
         }
-        let datagrams = outcome.forward().offered.packets + outcome.reverse.offered.packets;
-        let took = began.elapsed().as_secs_f64();
-        println!("       {datagrams} datagrams in {took:.2} s, {:.2} million/s", datagrams as f64 / took / 1e6);
-        let title = format!("seed {seed}");
-        for (path, text) in [(&options.csv, outcome.trace.csv()), (&options.svg, outcome.trace.svg(&title))] {
-            if let Some(path) = path
-                && let Err(error) = std::fs::write(path, text)
-            {
-                eprintln!("rate: {path}: {error}");
-                return ExitCode::FAILURE;
-            }
+        if let Err(error) = write_traces(options, seed, &outcome) {
+            eprintln!("rate: {error}");
+            return ExitCode::FAILURE;
         }
+        table.add(format!("seed {seed}"), outcome);
     }
+    print!("{table}");
     ExitCode::SUCCESS
+}
+
+fn print_speed(seed: u64, outcome: &Outcome, took: Duration) {
+    let datagrams = outcome.forward().offered.packets + outcome.reverse.offered.packets;
+    let speed = datagrams as f64 / took.as_secs_f64() / 1e6;
+    eprintln!("seed {seed}: {datagrams} datagrams in {:.2} s, {speed:.2} million/s", took.as_secs_f64());
+}
+
+fn write_traces(options: &Options, seed: u64, outcome: &Outcome) -> std::io::Result<()> {
+    if let Some(path) = &options.csv {
+        std::fs::write(path, outcome.trace.csv())?;
+    }
+    if let Some(path) = &options.svg {
+        std::fs::write(path, outcome.trace.svg(&format!("seed {seed}")))?;
+    }
+    Ok(())
 }
 
 fn print_flows(outcome: &Outcome) {

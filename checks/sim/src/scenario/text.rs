@@ -61,8 +61,10 @@ fn set(line: &mut LineSettings, key: &str, value: &str) -> Result<(), InvalidLin
     Ok(())
 }
 
+type Setting = Box<dyn Fn(&mut LinkSettings)>;
+
 /// A setting that holds in both directions.
-fn fault(key: &str, value: &str) -> Result<Box<dyn Fn(&mut LinkSettings)>, InvalidLine> {
+fn fault(key: &str, value: &str) -> Result<Setting, InvalidLine> {
     Ok(match key {
         "bursts" => {
             let (loss, mean) = pair(value, "LOSS:MEAN")?;
