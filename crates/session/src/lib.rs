@@ -4,4 +4,8 @@
 //! Reading order: [`mod@setup`].
 #![forbid(unsafe_code)]
 
+pub mod files;
+mod keys;
 pub mod setup;
+
+pub use keys::{SessionProtection, derive, fresh_session_id};
