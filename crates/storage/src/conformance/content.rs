@@ -87,6 +87,26 @@ fn data_runs(file: &dyn WriteFile, size: u64) -> Vec<Range<u64>> {
     runs
 }
 
+pub(super) fn copies_keep_holes(place: &Place<'_>) {
+    let source = place.create("source");
+    source.write_at(MIB, b"one").expect("it writes");
+    source.write_at(5 * MIB + 17, b"two").expect("it writes");
+    source.truncate(6 * MIB).expect("it lengthens");
+    let copy = place.create("copy");
+    copy.truncate(6 * MIB).expect("it lengthens");
+    for run in data_runs(&*source, 6 * MIB) {
+        let mut bytes = vec![0; usize::try_from(run.end - run.start).expect("a short run")];
+        assert_eq!(source.read_at(run.start, &mut bytes).expect("it reads"), bytes.len());
+        copy.write_at(run.start, &bytes).expect("it writes");
+    }
+    assert!(content_of(&*copy) == content_of(&*source), "the copy has the same bytes");
+    if place.store.capabilities().sparse {
+        copy.sync_all().expect("it syncs");
+        let found = copy.metadata().expect("it is open");
+        assert!(found.allocated < MIB, "{} bytes are in use", found.allocated);
+    }
+}
+
 pub(super) fn a_file_of_holes_has_no_data(place: &Place<'_>) {
     let file = place.create("f");
     assert_eq!(file.next_data(0).expect("it looks"), None, "an empty file has no data");

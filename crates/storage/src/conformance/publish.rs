@@ -23,6 +23,20 @@ pub(super) fn publishing_replaces(place: &Place<'_>) {
     assert_eq!(place.read("d/elsewhere"), b"new");
 }
 
+pub(super) fn many_files_are_synced_together(place: &Place<'_>) {
+    place.store.sync_files(&[]).expect("nothing is synced");
+    let names: Vec<String> = (0..40).map(|i| format!("f{i}")).collect();
+    let files: Vec<_> = names.iter().map(|name| place.write(name, name.as_bytes())).collect();
+    place.store.sync_files(&files[..3]).expect("a few are synced");
+    place.store.sync_files(&files).expect("all are synced");
+    let unsynced = Publish { durability: Durability::None, ..REPLACE };
+    for name in &names {
+        let to = format!("published-{name}");
+        place.publish(name, &to, unsynced).expect("it is published");
+        assert_eq!(place.read(&to), name.as_bytes());
+    }
+}
+
 pub(super) fn publishing_spares_what_exists(place: &Place<'_>) {
     if !place.store.capabilities().exclusive_publish {
         return;

@@ -8,10 +8,12 @@
 //! * `resolve`: from a path to a handle, confined.
 //! * `walk`: the same by hand, for kernels and sandboxes without `openat2`.
 //! * `parents`: the directories that were used last, kept open for a moment.
+//! * `batch`: many files synced in one step.
 //! * `file`: open files. `names`: operations on names. `list`, `attributes`:
 //!   what they say.
 
 mod attributes;
+mod batch;
 mod file;
 mod list;
 mod names;

@@ -1,6 +1,6 @@
 //! From a path to an open handle, without leaving the root.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -87,10 +87,6 @@ impl Root {
 
     pub(super) fn resolver(&self) -> Resolver {
         self.resolver
-    }
-
-    pub(super) fn handle(&self) -> BorrowedFd<'_> {
-        self.handle.as_fd()
     }
 
     /// Opens a directory only to look names up in it.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::batch::BatchSync;
 use super::file::{LocalAppend, LocalFile, uninterrupted};
 use super::parents::Parents;
 use super::resolve::{Confinement, Fault, Resolver, Root};
@@ -28,6 +29,7 @@ const PLAIN_FILE_SYSTEMS: [u64; 2] = [0x4d44, 0x2011_bab0];
 pub struct LocalStore {
     root: Root,
     parents: Parents,
+    batch: BatchSync,
     capabilities: Capabilities,
 }
 
@@ -47,7 +49,9 @@ impl LocalStore {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = rustix::fs::open(root, flags, Mode::empty()).map_err(fail)?;
         let capabilities = capabilities(handle.as_fd()).map_err(fail)?;
-        Ok(Self { root: Root::new(handle, confinement), parents: Parents::default(), capabilities })
+        let batch = BatchSync::new(handle.as_fd());
+        let root = Root::new(handle, confinement);
+        Ok(Self { root, parents: Parents::default(), batch, capabilities })
     }
 
     /// Makes `resolver` enforce the confinement, whatever the kernel can.
@@ -123,16 +127,7 @@ impl LocalStore {
     /// opened for it: by syncing its file system.
     fn sync_unreadable(&self, path: &StorePath) -> std::result::Result<(), Fault> {
         let directory = self.root.directory(path.as_bytes())?;
-        let any = rustix::fs::openat(
-            self.root.handle(),
-            c".",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        if rustix::fs::fstat(&any)?.st_dev != rustix::fs::fstat(&directory)?.st_dev {
-            return Err(Errno::ACCESS.into());
-        }
-        Ok(rustix::fs::syncfs(any)?)
+        Ok(self.batch.sync_file_system_of(directory.as_fd())?)
     }
 }
 
@@ -228,6 +223,10 @@ impl Store for LocalStore {
             self.sync_parents(staged.path(), to)?;
         }
         Ok(())
+    }
+
+    fn sync_files(&self, files: &[Arc<dyn WriteFile>]) -> Result<()> {
+        self.batch.sync(files)
     }
 
     fn set_attributes(&self, path: &StorePath, wanted: &Attributes) -> Result<()> {

@@ -252,6 +252,10 @@ impl Store for MemoryStore {
         self.rename(staged.path(), to, how.overwrite).map_err(|kind| StorageError::new(kind, Operation::Publish, to))
     }
 
+    fn sync_files(&self, files: &[Arc<dyn WriteFile>]) -> Result<()> {
+        files.iter().try_for_each(|file| file.sync_all())
+    }
+
     fn set_attributes(&self, path: &StorePath, wanted: &Attributes) -> Result<()> {
         self.node(Operation::SetAttributes, path, FollowLinks::No)?.set_attributes(wanted);
         Ok(())
