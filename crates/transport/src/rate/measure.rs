@@ -99,6 +99,8 @@ pub(super) struct Sample {
     pub(super) fresh_lost: f64,
     /// Smallest queueing delay in this report.
     pub(super) queue: f64,
+    /// Queueing delay of the newest packet that arrived.
+    pub(super) queue_last: f64,
     /// Smallest queueing delay in the window.
     pub(super) queue_low: f64,
     /// Largest queueing delay in the window.
@@ -107,6 +109,8 @@ pub(super) struct Sample {
     pub(super) base_delay: f64,
     /// By how much the smallest delay of a report rose since the one before.
     pub(super) jump: f64,
+    /// Between the newest packets of the two, when they were sent.
+    pub(super) gap: f64,
     /// When the newest packet that arrived had been sent.
     pub(super) newest: Time,
     /// When the oldest packet of the window had been sent.
@@ -159,7 +163,6 @@ impl Meter {
     /// compared with what comes after.
     pub(super) fn interrupt(&mut self) {
         self.marks.clear();
-        self.delay.previous = None;
     }
 
     pub(super) fn on_sent(&mut self, sent: Sent) {
@@ -205,13 +208,14 @@ impl Meter {
         let elapsed = self.elapsed(report.now, interval);
         let base = self.delay.base;
         let (low, high) = self.delay.on_stamps(report, self.since, elapsed);
+        let last = self.delay.queue_of(&report.largest);
         if base - self.delay.base > SHORTER + 1.2 * elapsed {
             // No queue empties faster than time passes: the path is shorter,
             // and what arrived in a bunch says nothing of its rate.
             self.marks.clear();
         }
         self.queue = low;
-        let jump = self.delay.jump;
+        let (jump, gap) = self.delay.jump(low, newest.at);
         let mark = Mark {
             sent: newest,
             received_micros: report.largest.received_at.0,
@@ -224,7 +228,7 @@ impl Meter {
         let window = self.base_rtt().max(2.0 * interval).max(WINDOW_FLOOR);
         let sample = self.compare(&mark, window, interval, report.now);
         self.push(mark, window);
-        sample.map(|sample| Sample { elapsed, jump, ..sample })
+        sample.map(|sample| Sample { elapsed, jump, gap, queue_last: last, ..sample })
     }
 
     /// Seconds since the report before; a long gap starts the window anew.
@@ -277,10 +281,12 @@ impl Meter {
             fresh_packets: fresh,
             fresh_lost: (fresh - fresh_arrived).clamp(0.0, fresh),
             queue: b.queue_low,
+            queue_last: 0.0,
             queue_low: low,
             queue_high: high,
             base_delay: self.delay.base,
             jump: 0.0,
+            gap: 0.0,
             newest: b.sent.at,
             oldest: a.sent.at,
             ahead: count(self.sent_bytes.saturating_sub(b.sent.sent_bytes)),
@@ -335,8 +341,8 @@ struct Delay {
     /// First stamp of the path: both clocks are counted from it.
     zero: Option<(Time, u64)>,
     base: f64,
-    previous: Option<f64>,
-    jump: f64,
+    /// Smallest delay of the report before, and when its newest packet left.
+    previous: Option<(f64, Time)>,
 }
 
 impl Delay {
@@ -351,9 +357,19 @@ impl Delay {
             high = high.max(delay);
         }
         self.base = self.base.min(low);
-        self.jump = self.previous.map_or(0.0, |previous| low - previous);
-        self.previous = Some(low);
         ((low - self.base).clamp(0.0, ABSURD), (high - self.base).clamp(0.0, ABSURD))
+    }
+
+    /// How far the smallest queue of a report is above that of the report
+    /// before, and how far apart their newest packets were sent.
+    fn jump(&mut self, low: f64, newest: Time) -> (f64, f64) {
+        let delay = self.base + low;
+        let before = self.previous.replace((delay, newest));
+        before.map_or((0.0, 0.0), |(previous, at)| (delay - previous, seconds_since(newest, at)))
+    }
+
+    fn queue_of(&mut self, stamp: &Stamp) -> f64 {
+        (self.one_way(stamp) - self.base).clamp(0.0, ABSURD)
     }
 
     /// Delay of a stamp in seconds, up to an unknown constant.

@@ -8,7 +8,6 @@
 use super::claim::Claim;
 use super::down::{self, Down};
 use super::drain::{self, Company, Drain, Grid, Watch};
-use super::loss::BaselineLoss;
 use super::profile::Profile;
 use super::share::{Judged, Share};
 use super::verify::{self, Verify};
@@ -233,6 +232,9 @@ impl DelayMode {
         let x = judged.rate;
         share.note(s.now, x);
         if x > share.rate {
+            if share.doubtful || matches!(self.aside, Some(Aside::Down(_))) {
+                return;
+            }
             let gain = if self.search.active() || self.claim.is_some() { 1.0 } else { 2.0 * gain };
             let most = self.hold.map_or(f64::MAX, |hold| hold.max(share.rate));
             share.approach(x.min(most), gain.min(GAIN_MOST));
@@ -250,9 +252,10 @@ impl DelayMode {
 
     /// Loss seen on an empty queue while we send less than the line carries.
     fn learn_baseline(&self, s: &Sample, share: &mut Share) {
-        let empty = s.queue < 0.3 * self.target && s.queue_high < 0.6 * self.target;
+        let scale = share.scale(self.target);
+        let empty = s.queue < 0.3 * scale && s.queue_high < 0.6 * scale;
         if empty && s.sent < BUSY * share.best() {
-            share.baseline.learn(s.fresh_lost, s.fresh_packets);
+            share.learn(s);
         }
     }
 
@@ -263,7 +266,7 @@ impl DelayMode {
                 let outcome = down.on_sample(s, self.target)?;
                 if let down::Outcome::Baseline(rate) = outcome {
                     // It was not the buffer that lost them.
-                    share.baseline = BaselineLoss::new(rate);
+                    share.set_baseline(rate);
                     self.limit = None;
                 }
                 self.aside = None;
@@ -280,16 +283,16 @@ impl DelayMode {
         None
     }
 
-    fn begin_aside(&mut self, s: &Sample, judged: &Judged, share: &Share) {
+    fn begin_aside(&mut self, s: &Sample, judged: &Judged, share: &mut Share) {
         let due = self.grid.passed(s.now, drain::period(s.base_rtt));
         if matches!(self.aside, Some(Aside::Verify(_) | Aside::Down(_))) {
             return;
         }
-        if self.down_due(s, judged) {
+        if self.down_due(s, judged, share) {
             self.last_down = Some(s.now);
             self.excess_since = None;
             self.aside = Some(Aside::Down(Down::begin(s)));
-        } else if due && (s.queue > 0.3 * self.target || self.deep_drains > 0) {
+        } else if due && (s.queue > 0.3 * share.scale(self.target) || self.deep_drains > 0) {
             self.hold = None;
             let drain = Drain::begin(s, self.deep_drains > 0);
             if s.queue > 0.6 * self.target {
@@ -300,11 +303,12 @@ impl DelayMode {
         }
     }
 
-    fn down_due(&self, s: &Sample, judged: &Judged) -> bool {
+    fn down_due(&self, s: &Sample, judged: &Judged, share: &Share) -> bool {
         let trip = s.base_rtt.max(s.window);
         let lasting = |since: Time| seconds_since(s.now, since) > LASTING * trip;
         let rested = |last: Time| seconds_since(s.now, last) > DOWN_EVERY * trip;
-        judged.excess > 0.0 && self.excess_since.is_some_and(lasting) && self.last_down.is_none_or(rested)
+        let excess = judged.excess > 0.0 && self.excess_since.is_some_and(lasting);
+        (excess || share.doubtful) && self.last_down.is_none_or(rested)
     }
 
     fn watch_company(&mut self, s: &Sample, judged: &Judged, share: &mut Share, profile: &Profile) -> Option<Change> {

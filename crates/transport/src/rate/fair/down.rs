@@ -15,6 +15,7 @@ const PATIENCE: f64 = 4.0;
 pub(super) struct Down {
     began: Time,
     enough: Time,
+    arrived: bool,
     given_up: Time,
     count: LossCount,
 }
@@ -37,15 +38,18 @@ impl Down {
         Self {
             began: s.now,
             enough: later(s.now, trip),
+            arrived: false,
             given_up: later(s.now, PATIENCE * trip + s.rtt),
             count: LossCount::default(),
         }
     }
 
     pub(super) fn on_sample(&mut self, s: &Sample, target: f64) -> Option<Outcome> {
-        if s.newest >= self.began && s.queue < 0.3 * target {
+        if self.arrived && s.queue < 0.3 * target && s.queue_last < 0.3 * target {
             self.count.add(s);
         }
+        // The first report after the change still counts packets from before.
+        self.arrived = s.newest >= self.began;
         if s.newest >= self.enough && self.count.packets >= EVIDENCE {
             return Some(Outcome::Baseline(self.count.rate()));
         }

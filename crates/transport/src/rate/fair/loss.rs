@@ -6,8 +6,10 @@ use super::Sample;
 const UPWARD_PACKETS: f64 = 20_000.0;
 /// Packets over which it falls when less is lost than it says.
 const DOWNWARD_PACKETS: f64 = 50_000.0;
-/// Random loss comes in bursts: allowance on its variance.
+/// Random loss comes in bursts: allowance on its variance where a buffer can
+/// have overflowed, and where it cannot.
 const BURSTINESS: f64 = 4.0;
+const BURSTINESS_ALONE: f64 = 32.0;
 
 /// Loss rate taken as a property of the line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,7 +28,8 @@ impl BaselineLoss {
     /// Where none was ever lost, a single loss is one too many, if a queue can
     /// have overflowed at all.
     pub(super) fn excess(self, loss: f64, packets: f64, overflow: bool) -> f64 {
-        let variance = BURSTINESS * packets * self.0 * (1.0 - self.0);
+        let bursts = if overflow { BURSTINESS } else { BURSTINESS_ALONE };
+        let variance = bursts * packets * self.0 * (1.0 - self.0);
         let grain = if self.0 == 0.0 && overflow { 0.5 } else { 3.0 };
         if (loss - self.0) * packets > 3.0 * variance.sqrt() + grain { loss - self.0 } else { 0.0 }
     }

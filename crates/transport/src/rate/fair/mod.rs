@@ -40,6 +40,8 @@ use trains::Trains;
 const IN_FLIGHT: f64 = 1.5;
 const IN_FLIGHT_RTT: f64 = 0.015;
 const IN_FLIGHT_QUEUE: f64 = 0.012;
+/// And for so many reports in a row that may be lost.
+const REPORTS: f64 = 8.0;
 /// A pace below this share of what the law wants is the limits' doing.
 const CAPPED: f64 = 0.97;
 
@@ -120,7 +122,7 @@ impl Fair {
                 let (pace, change) = mode.on_sample(s, &judged, share, self.profile, limited);
                 self.pace = sane_pace(pace);
                 let time = s.rtt.max(s.base_rtt).max(IN_FLIGHT_RTT) + IN_FLIGHT_QUEUE;
-                self.in_flight = IN_FLIGHT * share.rate * (time + s.interval);
+                self.in_flight = share.rate * (IN_FLIGHT * time + REPORTS * s.interval);
                 if let Some(Change::Longer(by)) = change {
                     self.meter.rebase(by);
                 }

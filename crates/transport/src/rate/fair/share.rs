@@ -21,6 +21,10 @@ pub(super) struct Share {
     /// Bytes per second that pass the bottleneck for us, lost ones included.
     pub(super) rate: f64,
     pub(super) baseline: BaselineLoss,
+    /// Whether the baseline may hold loss of our own making.
+    pub(super) doubtful: bool,
+    /// The baseline when it was last put to the test.
+    verified: f64,
     best: Best,
     /// Deepest queue seen without any loss, in seconds.
     deepest: f64,
@@ -28,7 +32,14 @@ pub(super) struct Share {
 
 impl Share {
     pub(super) fn new(rate: f64, baseline: BaselineLoss) -> Self {
-        Self { rate: sane_pace(rate), baseline, best: Best::default(), deepest: 0.0 }
+        Self {
+            rate: sane_pace(rate),
+            baseline,
+            doubtful: false,
+            verified: baseline.rate(),
+            best: Best::default(),
+            deepest: 0.0,
+        }
     }
 
     /// Notes a measured rate as evidence of what the line carries.
@@ -46,16 +57,37 @@ impl Share {
         self.rate = sane_pace(self.rate + gain.clamp(0.0, 1.0) * (rate - self.rate));
     }
 
+    /// Takes the loss of a sample as the line's own: no queue can have dropped
+    /// it. What is learnt in passing is doubted once it adds up, lest our own
+    /// losses become the measure of themselves.
+    pub(super) fn learn(&mut self, s: &Sample) {
+        self.baseline.learn(s.fresh_lost, s.fresh_packets);
+        self.doubtful |= self.baseline.rate() > 1.5 * self.verified + 0.005;
+    }
+
+    /// Sets the baseline as found by sending less.
+    pub(super) fn set_baseline(&mut self, rate: f64) {
+        self.baseline = BaselineLoss::new(rate);
+        self.verified = self.baseline.rate();
+        self.doubtful = false;
+    }
+
+    /// A queue against which others are deep or empty: `target`, or all that
+    /// the buffer has been seen to hold.
+    pub(super) fn scale(&self, target: f64) -> f64 {
+        if self.deepest > 0.0 { target.min(self.deepest) } else { target }
+    }
+
     /// Splits the loss of a sample into the line's own and ours.
     pub(super) fn judge(&mut self, s: &Sample) -> Judged {
         // A queue that was deeper without loss did not overflow now.
         let overflow = s.queue_high > OVERFLOW * self.deepest;
-        if s.loss == 0.0 {
+        if self.baseline.excess(s.loss, s.packets, true) == 0.0 {
             self.deepest = self.deepest.max(s.queue_high);
         }
         let excess = self.baseline.excess(s.loss, s.packets, overflow);
         if !overflow && excess == 0.0 {
-            self.baseline.learn(s.fresh_lost, s.fresh_packets);
+            self.learn(s);
         }
         let rate = s.passed * (1.0 - excess);
         self.baseline.relax(s);

@@ -17,7 +17,7 @@ const HINT_MARGIN: f64 = 1.08;
 /// Packets of a train, at least and at most.
 const TRAIN: (f64, f64) = (16.0, 96.0);
 /// Below this queue in seconds loss is not of our making.
-const QUIET: f64 = 0.001;
+const QUIET: f64 = 0.000_6;
 /// Delivery that does not keep up with sending by this factor fills a queue.
 const LAGGING: f64 = 0.85;
 /// Loss above the line's own that ends the phase.
@@ -27,8 +27,10 @@ const GROWING: f64 = 1.25;
 /// Round trips without growth that end the phase, and the shortest of them.
 const STANDSTILL: f64 = 3.0;
 const STANDSTILL_RTT: f64 = 0.012;
-/// Packets on which a loss rate must rest to outlive a standstill.
-const LOSS_EVIDENCE: f64 = 200.0;
+/// Most loss that is taken for the line's own.
+const BELIEVED: f64 = 0.4;
+/// Loss rate from which on it matters whose it is.
+const DOUBTFUL: f64 = 0.002;
 
 /// The start-up phase.
 #[derive(Clone, Debug)]
@@ -37,8 +39,8 @@ pub(super) struct Startup {
     best: f64,
     signs: u32,
     quiet_loss: LossCount,
-    /// Delivery when it last grew, when that was, and the loss until then.
-    grown: Option<(f64, Time, LossCount)>,
+    /// Delivery when it last grew, and when that was.
+    grown: Option<(f64, Time)>,
     next_train: Time,
 }
 
@@ -74,52 +76,60 @@ impl Startup {
     /// Follows delivery; the share of the line once its end was found.
     pub(super) fn on_sample(&mut self, s: &Sample, hint: Option<f64>, limited: bool) -> Option<Share> {
         let threshold = (s.base_rtt / 32.0).max(0.003);
-        if s.queue < (0.3 * threshold).min(QUIET) {
+        if s.queue_last < QUIET {
             self.quiet_loss.add(s);
         }
         self.best = self.best.max(s.delivered);
-        let loss = self.quiet_loss.rate();
+        let loss = self.quiet_loss.rate().min(BELIEVED);
         self.rate = self.rate.max(GROWTH * s.delivered / (1.0 - loss));
         if let Some(hint) = hint {
             self.rate = self.rate.min(HINT_MARGIN * hint.max(s.delivered));
         }
-        if self.end_is_near(s, threshold, loss) {
-            return Some(self.leave(s.now, loss));
+        match self.end_is_near(s, threshold, loss) {
+            // Loss seen while the queue was empty is the line's own.
+            Some(End::Queue) => Some(self.leave(s.now, loss, false)),
+            // Without a queue to see it may have been a tiny buffer's.
+            Some(End::Loss) => Some(self.leave(s.now, loss, loss > DOUBTFUL)),
+            None if self.stands_still(s, limited) => Some(self.leave(s.now, loss, loss > DOUBTFUL)),
+            None => None,
         }
-        self.standstill(s, limited).map(|loss| self.leave(s.now, loss))
     }
 
-    fn end_is_near(&mut self, s: &Sample, threshold: f64, loss: f64) -> bool {
+    fn end_is_near(&mut self, s: &Sample, threshold: f64, loss: f64) -> Option<End> {
         let standing = s.queue > threshold;
         let lagging = s.full && s.passed < LAGGING * s.sent && s.queue > 0.05 * threshold;
         let baseline = BaselineLoss::new(loss);
         let lossy = s.full && baseline.excess(s.loss, s.packets, true) > LOSS_STEP;
-        if standing || lagging || lossy {
-            self.signs += 1;
-        } else {
-            self.signs = 0;
+        self.signs = if standing || lagging || lossy { self.signs + 1 } else { 0 };
+        if s.queue > 3.0 * threshold || (self.signs >= 2 && standing) {
+            return Some(End::Queue);
         }
-        self.signs >= 2 || s.queue > 3.0 * threshold
+        (self.signs >= 2).then_some(End::Loss)
     }
 
-    /// The loss rate to go on with if delivery has stopped growing.
-    fn standstill(&mut self, s: &Sample, limited: bool) -> Option<f64> {
-        let (rate, since, before) = self.grown.unwrap_or((0.0, s.now, self.quiet_loss));
+    /// Whether delivery has stopped growing.
+    fn stands_still(&mut self, s: &Sample, limited: bool) -> bool {
+        let (rate, since) = self.grown.unwrap_or((0.0, s.now));
         if s.delivered > GROWING * rate || limited {
-            let rate = rate.max(s.delivered);
-            self.grown = Some((rate, s.now, self.quiet_loss));
-            return None;
+            self.grown = Some((rate.max(s.delivered), s.now));
+            return false;
         }
-        let patience = STANDSTILL * s.base_rtt.max(STANDSTILL_RTT).max(s.interval);
-        let over = seconds_since(s.now, since) > patience;
-        // Loss seen since then was congestion, whatever the queue says.
-        let trusted = before.packets >= LOSS_EVIDENCE;
-        over.then(|| if trusted { before.rate() } else { 0.0 })
+        seconds_since(s.now, since) > STANDSTILL * s.base_rtt.max(STANDSTILL_RTT).max(s.interval)
     }
 
-    fn leave(&self, now: Time, loss: f64) -> Share {
-        let mut share = Share::new(self.best / (1.0 - loss), BaselineLoss::new(loss));
+    /// `doubtful` says that `loss` may be of our own making.
+    fn leave(&self, now: Time, loss: f64, doubtful: bool) -> Share {
+        let passed = if doubtful { 1.0 } else { 1.0 - loss };
+        let mut share = Share::new(self.best / passed, BaselineLoss::new(loss));
+        share.doubtful = doubtful;
         share.note(now, share.rate);
         share
     }
+}
+
+/// What ended a start-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Queue,
+    Loss,
 }

@@ -30,7 +30,7 @@ impl Verify {
 
     /// Begins if the delay of this sample jumped.
     pub(super) fn begin(s: &Sample, target: f64) -> Option<Self> {
-        let threshold = LEAST.max(2.0 * target) + 0.8 * s.interval.max(s.elapsed);
+        let threshold = LEAST.max(2.0 * target) + 0.8 * s.interval.max(s.gap);
         (s.jump > threshold).then(|| Self {
             jump: s.jump,
             level: s.queue,
