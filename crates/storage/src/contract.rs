@@ -23,12 +23,21 @@
 //! and [`Store::publish`] with a [`Durability`] make the promises.
 
 use std::fmt::Debug;
-use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::{ErrorKind, Operation, Result, StorageError};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
 use crate::metadata::{Attributes, Kind, Metadata};
 use crate::path::{Name, StorePath};
+
+mod compose;
+mod file;
+mod publish;
+
+pub use compose::{make_directories, read_whole};
+pub use file::{AppendFile, ReadFile, WriteFile};
+pub use publish::{Durability, Overwrite, Publish, Staged};
 
 /// Whether an operation means a symbolic link or what it points to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,82 +46,6 @@ pub enum FollowLinks {
     Yes,
     /// The link itself.
     No,
-}
-
-/// What has reached stable storage when a file appears under its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Durability {
-    /// Nothing is synced. After a crash of the machine a published file may
-    /// be missing, or hold anything.
-    None,
-    /// The file's data and metadata are synced before its name appears: after
-    /// a crash the name shows the whole file or what was there before, never
-    /// a part. The name itself may be lost until the caller syncs the
-    /// directory, which it does once for many files.
-    #[default]
-    File,
-    /// As `File`, and the directories of both names are synced before
-    /// [`Store::publish`] returns: the file is then there for good, if the
-    /// directories above it are (see [`Store::make_directory`]).
-    Strict,
-}
-
-/// What publishing does with a file that already has the destination's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overwrite {
-    /// It is replaced in one step: at any moment the name shows one or the
-    /// other. A directory is never replaced.
-    Replace,
-    /// It stays, and publishing fails with
-    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists). Of several that
-    /// try at once exactly one succeeds.
-    MustNotExist,
-}
-
-/// How a staged file is given its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Publish {
-    /// What happens to a file of that name.
-    pub overwrite: Overwrite,
-    /// What is synced, and when.
-    pub durability: Durability,
-}
-
-/// What is about to be published.
-#[derive(Debug, Clone, Copy)]
-pub enum Staged<'a> {
-    /// A file, and an open handle to it: its final attributes may forbid
-    /// opening it again only to sync it.
-    File {
-        /// Where it lies now.
-        path: &'a StorePath,
-        /// A handle from [`Store::create`] or [`Store::reopen`] of that path.
-        file: &'a dyn WriteFile,
-    },
-    /// A symbolic link, which has nothing to sync but its name.
-    Link {
-        /// Where it lies now.
-        path: &'a StorePath,
-    },
-}
-
-impl<'a> Staged<'a> {
-    /// Where it lies now.
-    #[must_use]
-    pub fn path(&self) -> &'a StorePath {
-        match self {
-            Self::File { path, .. } | Self::Link { path } => path,
-        }
-    }
-
-    /// The open file, if it is one.
-    #[must_use]
-    pub fn file(&self) -> Option<&'a dyn WriteFile> {
-        match self {
-            Self::File { file, .. } => Some(*file),
-            Self::Link { .. } => None,
-        }
-    }
 }
 
 /// A place in a listing, to go on from. Its content means something only to
@@ -202,110 +135,6 @@ impl LockGuard {
     pub fn new(held: impl Debug + Send + Sync + 'static) -> Self {
         Self { _held: Box::new(held) }
     }
-}
-
-/// A file open for reading, at any offset, by any number of threads.
-pub trait ReadFile: Debug + Send + Sync {
-    /// Reads bytes at `offset` into `buffer` and returns how many: fewer
-    /// than asked for only at the end of the file, where it returns 0. Holes
-    /// read as zeros.
-    ///
-    /// # Errors
-    /// What the store reports.
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
-
-    /// Metadata of the open file, whatever its name shows by now.
-    ///
-    /// # Errors
-    /// What the store reports.
-    fn metadata(&self) -> Result<Metadata>;
-
-    /// The first run of data at or after `offset`; `None` if only a hole or
-    /// the end follows. The range starts at `offset` or later, is not empty,
-    /// and ends at a hole or at the end of the file. A store without holes
-    /// answers with all that is left. Zeros may be reported as data; data is
-    /// never reported as a hole.
-    ///
-    /// # Errors
-    /// What the store reports.
-    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>>;
-}
-
-/// A file open for writing and reading, at any offset, by any number of
-/// threads. Overlapping writes from several threads leave either one's bytes.
-pub trait WriteFile: ReadFile {
-    /// Writes all of `bytes` at `offset`, beyond the end too: what is skipped
-    /// becomes a hole, or zeros.
-    ///
-    /// # Errors
-    /// [`NoSpace`](ErrorKind::NoSpace), [`TooLarge`](ErrorKind::TooLarge) and
-    /// others; a part of `bytes` may then have been written.
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
-
-    /// Sets the length: cuts the file, or lengthens it by a hole or zeros.
-    ///
-    /// # Errors
-    /// What the store reports.
-    fn truncate(&self, length: u64) -> Result<()>;
-
-    /// Reserves space for a file of `length` bytes, as far as the store can;
-    /// length and content as seen by readers do not change. What is reserved
-    /// and never written may read as data for [`ReadFile::next_data`], so
-    /// this is not for files with holes. A store that cannot reserve
-    /// succeeds without doing so.
-    ///
-    /// # Errors
-    /// [`NoSpace`](ErrorKind::NoSpace) if the space is known to be missing.
-    fn preallocate(&self, length: u64) -> Result<()>;
-
-    /// Brings what was written, and the length, to stable storage. Once an
-    /// error was returned nothing is known about bytes written before: they
-    /// have to be written again.
-    ///
-    /// # Errors
-    /// What the store reports.
-    fn sync_data(&self) -> Result<()>;
-
-    /// As [`sync_data`](Self::sync_data), attributes included.
-    ///
-    /// # Errors
-    /// What the store reports.
-    fn sync_all(&self) -> Result<()>;
-
-    /// Sets owner, mode and time, in an order in which each survives the
-    /// others. A later write changes the time again.
-    ///
-    /// # Errors
-    /// What the store reports; some attributes may have been set.
-    fn set_attributes(&self, attributes: &Attributes) -> Result<()>;
-}
-
-/// A journal: a file that grows at its end.
-pub trait AppendFile: Debug + Send + Sync {
-    /// Appends all of `bytes`.
-    ///
-    /// # Errors
-    /// As [`WriteFile::write_at`]; a part of `bytes` may be at the end of the
-    /// file then. [`truncate`](Self::truncate) takes it away.
-    fn append(&self, bytes: &[u8]) -> Result<()>;
-
-    /// The length in bytes.
-    ///
-    /// # Errors
-    /// What the store reports.
-    fn length(&self) -> Result<u64>;
-
-    /// Cuts the file to `length`, for a torn record at the end.
-    ///
-    /// # Errors
-    /// What the store reports.
-    fn truncate(&self, length: u64) -> Result<()>;
-
-    /// Brings what was appended, and the length, to stable storage.
-    ///
-    /// # Errors
-    /// As [`WriteFile::sync_data`].
-    fn sync_data(&self) -> Result<()>;
 }
 
 /// A tree of files below one root.
@@ -455,66 +284,4 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// What the store reports.
     fn space(&self, directory: &StorePath) -> Result<Space>;
-}
-
-/// Reads a whole file of at most `limit` bytes, such as a journal.
-///
-/// # Errors
-/// [`TooLarge`](ErrorKind::TooLarge) if it is longer, and what
-/// [`Store::open`] and [`ReadFile::read_at`] report.
-pub fn read_whole(store: &dyn Store, path: &StorePath, limit: u64) -> Result<Vec<u8>> {
-    let file = store.open(path, FollowLinks::No)?;
-    let too_large = || StorageError::new(ErrorKind::TooLarge, Operation::Read, path);
-    let size = file.metadata()?.size;
-    if size > limit {
-        return Err(too_large());
-    }
-    // One byte more than the size shows whether the file grows meanwhile.
-    let room = usize::try_from(size).ok().and_then(|size| size.checked_add(1));
-    let mut bytes = vec![0; room.ok_or_else(too_large)?];
-    let read = file.read_at(0, &mut bytes)?;
-    if read as u64 > limit {
-        return Err(too_large());
-    }
-    bytes.truncate(read);
-    Ok(bytes)
-}
-
-/// Makes `path` and every missing directory above it, as
-/// [`Store::make_directory`] does, and returns those it made, topmost first.
-///
-/// # Errors
-/// [`NotADirectory`](ErrorKind::NotADirectory) if something else has one of
-/// the names, and what [`Store::make_directory`] reports.
-pub fn make_directories(store: &dyn Store, path: &StorePath) -> Result<Vec<StorePath>> {
-    let mut missing = Vec::new();
-    let mut next = Some(path.clone());
-    while let Some(directory) = next {
-        match store.metadata(&directory, FollowLinks::Yes) {
-            Ok(found) if found.is_directory() => break,
-            Ok(_) => return Err(not_a_directory(&directory)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        next = directory.parent();
-        missing.push(directory);
-    }
-    let mut made = Vec::with_capacity(missing.len());
-    for directory in missing.into_iter().rev() {
-        match store.make_directory(&directory) {
-            Ok(()) => made.push(directory),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                // Somebody else was faster, or a link points nowhere.
-                if !store.metadata(&directory, FollowLinks::Yes)?.is_directory() {
-                    return Err(not_a_directory(&directory));
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(made)
-}
-
-fn not_a_directory(path: &StorePath) -> StorageError {
-    StorageError::new(ErrorKind::NotADirectory, Operation::MakeDirectory, path)
 }
