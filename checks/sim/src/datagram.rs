@@ -1,5 +1,7 @@
 //! What crosses a link: anything with a length on the wire.
 
+use limosa_transport::Ecn;
+
 use crate::random::Random;
 use crate::{pace, tcp};
 
@@ -32,37 +34,43 @@ pub enum Datagram {
     Report(Box<pace::Report>),
 }
 
-/// The payload of one UDP datagram: real bytes, and bytes that are only
-/// claimed.
+/// One UDP datagram: bytes, and the length that they stand for.
 ///
 /// Moving the payload of ten million datagrams through memory says nothing that
 /// its length does not; so a sender may write headers and frames and only
-/// state how many bytes of data would follow. The line carries and counts both
-/// parts alike.
+/// state how long the datagram would be. The line counts and delays it as if
+/// it were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Udp {
     /// Bytes that are there.
     pub bytes: Vec<u8>,
-    /// Bytes that are only counted.
-    pub claimed: u32,
+    /// Length of the payload that they stand for.
+    pub length: u32,
+    /// Congestion marking of its IP header.
+    pub ecn: Ecn,
 }
 
 impl Udp {
     /// A datagram all of whose bytes are real.
     #[must_use]
     pub fn real(bytes: Vec<u8>) -> Self {
-        Self { bytes, claimed: 0 }
+        let length = bytes.len();
+        Self::claiming(bytes, length)
+    }
+
+    /// Bytes that stand for `length` of them.
+    #[must_use]
+    pub fn claiming(bytes: Vec<u8>, length: usize) -> Self {
+        Self { bytes, length: length as u32, ecn: Ecn::NotCapable }
     }
 }
 
 impl Wire for Udp {
     fn wire_length(&self) -> u32 {
-        IPV4_HEADER + UDP_HEADER + self.bytes.len() as u32 + self.claimed
+        IPV4_HEADER + UDP_HEADER + self.length
     }
 
     fn corrupt(&mut self, random: &mut Random) -> bool {
-        // A bit of the claimed part would break the datagram's protection as
-        // one of the real part does, so it is a real one that flips.
         let bit = random.below(self.bytes.len() as u64 * 8);
         match self.bytes.get_mut((bit / 8) as usize) {
             Some(byte) => {
@@ -100,7 +108,7 @@ mod tests {
     #[test]
     fn claimed_bytes_weigh_like_real_ones() {
         let real = Udp::real(vec![0; 1400]);
-        let claimed = Udp { bytes: vec![0; 40], claimed: 1360 };
+        let claimed = Udp::claiming(vec![0; 40], 1400);
         assert_eq!(real.wire_length(), 1428);
         assert_eq!(claimed.wire_length(), real.wire_length());
     }
@@ -113,6 +121,6 @@ mod tests {
             assert!(udp.corrupt(&mut random));
             assert_eq!(udp.bytes.iter().map(|b| b.count_ones()).sum::<u32>(), 1);
         }
-        assert!(!Udp { bytes: Vec::new(), claimed: 9 }.corrupt(&mut random));
+        assert!(!Udp::claiming(Vec::new(), 9).corrupt(&mut random));
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! From the bottom up: [`random`] and [`histogram`]; [`datagram`] (what
 //! crosses a link); [`link`](mod@link) (one direction); [`line`](mod@line) (both, shared by several
-//! flows); [`network`] (the event loop); [`tcp`] and [`pace`] (endpoints to
-//! run over it); [`scenario`] (a whole experiment as a value) with its
+//! flows); [`network`] (the event loop); [`tcp`], [`pace`] and [`session`]
+//! (endpoints to run over it); [`scenario`] (a whole experiment as a value) with its
 //! [`outcome`], [`table`] and [`trace`].
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod outcome;
 pub mod pace;
 pub mod random;
 pub mod scenario;
+pub mod session;
 pub mod table;
 pub mod tcp;
 pub mod trace;

@@ -234,12 +234,12 @@ impl<E: Endpoint> Network<E> {
     }
 
     fn deliver(&mut self, parcel: Parcel<E::Datagram>) {
+        if !self.line.is_reachable(&parcel) {
+            return;
+        }
         let Address { flow, side, .. } = parcel.to;
         let slot = &mut self.flows[flow as usize];
         if !slot.started[side.index()] || slot.settings.stop.is_some_and(|stop| stop <= self.now) {
-            return;
-        }
-        if !self.line.is_reachable(&parcel) {
             return;
         }
         slot.endpoints[side.index()].handle(self.now, parcel.from, parcel.datagram);
@@ -297,7 +297,7 @@ const NEVER: u64 = u64::MAX;
 
 /// More events than this at one instant mean an endpoint that asks to be called
 /// in the past and does nothing then.
-const STANDSTILL: u32 = 50_000_000;
+const STANDSTILL: u32 = 5_000_000;
 
 impl Agenda {
     fn new(slots: usize) -> Self {

@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use limosa_transport::Time;
+use limosa_transport::{Event, Statistics, Time};
 
 use crate::line::Side;
 use crate::link::{Counters, Tally};
 use crate::network::Network;
 use crate::scenario::{Party, Scenario};
+use crate::session::End;
 use crate::trace::{Trace, TracePoint};
 
 /// Snapshots of the counters taken in a run.
@@ -41,7 +42,8 @@ pub struct Outcome {
 pub struct FlowOutcome {
     /// When it began.
     pub start: Time,
-    /// Bytes on the wire delivered up to each sample, each packet once.
+    /// Bytes delivered up to each sample, each once: of payload for a session,
+    /// else on the wire.
     pub delivered: Vec<u64>,
     /// Packets sent.
     pub sent: u64,
@@ -49,6 +51,49 @@ pub struct FlowOutcome {
     pub queue_full: Tally,
     /// Packets taken for lost that arrived after all.
     pub spurious: u64,
+    /// Share of what was possible on the wire that can count as delivered.
+    pub payload_share: f64,
+    /// What a session's ends counted.
+    pub session: Option<SessionOutcome>,
+}
+
+/// What became of a session.
+#[derive(Clone, Debug)]
+pub struct SessionOutcome {
+    /// When the last byte had arrived.
+    pub arrived: Option<Time>,
+    /// When the sender knew that.
+    pub acknowledged: Option<Time>,
+    /// Figures of the sending end.
+    pub sender: Statistics,
+    /// Figures of the receiving end.
+    pub receiver: Statistics,
+    /// Bytes that arrived and were not what they must be.
+    pub wrong_bytes: u64,
+    /// What the sending end told, and when.
+    pub sender_events: Vec<(Time, Event)>,
+    /// What the receiving end told, and when.
+    pub receiver_events: Vec<(Time, Event)>,
+}
+
+impl SessionOutcome {
+    fn of(near: &End, far: &End) -> Self {
+        Self {
+            arrived: far.finished(),
+            acknowledged: near.finished(),
+            sender: near.statistics(),
+            receiver: far.statistics(),
+            wrong_bytes: far.space().wrong_bytes(),
+            sender_events: near.events().to_vec(),
+            receiver_events: far.events().to_vec(),
+        }
+    }
+
+    /// Share of the bytes sent that another copy made needless.
+    #[must_use]
+    pub fn redundancy(&self) -> f64 {
+        self.sender.sent.redundant_bytes as f64 / self.sender.sent.new_bytes.max(1) as f64
+    }
 }
 
 impl FlowOutcome {
@@ -78,7 +123,7 @@ impl Outcome {
         self.duration / 2..self.duration
     }
 
-    /// Bytes on the wire delivered to one flow in `time`.
+    /// Bytes delivered to one flow in `time`.
     #[must_use]
     pub fn delivered(&self, flow: usize, time: &Range<Duration>) -> u64 {
         let delivered = &self.flows[flow].delivered;
@@ -89,7 +134,7 @@ impl Outcome {
     #[must_use]
     pub fn share(&self, flow: usize, time: &Range<Duration>) -> f64 {
         let possible = self.possible[self.index(time.end)] - self.possible[self.index(time.start)];
-        self.delivered(flow, time) as f64 / possible.max(1.0)
+        self.delivered(flow, time) as f64 / (possible * self.flows[flow].payload_share).max(1.0)
     }
 
     /// What all flows together got of what was possible in `time`, 0 to 1.
@@ -115,7 +160,8 @@ impl Outcome {
     pub fn time_to(&self, level: f64) -> Option<Duration> {
         let window = (self.rtt / 2).max(Duration::from_millis(10));
         let width = self.index(window).max(1);
-        let total = |at: usize| self.flows.iter().map(|flow| flow.delivered[at]).sum::<u64>() as f64;
+        let worth = |flow: &FlowOutcome, at: usize| flow.delivered[at] as f64 / flow.payload_share;
+        let total = |at: usize| self.flows.iter().map(|flow| worth(flow, at)).sum::<f64>();
         let start = self.flows.iter().map(|flow| flow.start).min()?;
         (width..self.possible.len())
             .find(|&end| {
@@ -123,6 +169,18 @@ impl Outcome {
                 possible > 0.0 && total(end) - total(end - width) >= level * possible
             })
             .map(|end| (Time::ZERO + self.tick * end as u32).since(start))
+    }
+
+    /// What the first flow, a session, got of what was possible from the end of
+    /// start-up (the first time at 90 %) to the arrival of its last byte.
+    #[must_use]
+    pub fn steady(&self) -> Option<f64> {
+        let flow = self.flows.first()?;
+        let from = flow.start.since(Time::ZERO) + self.time_to(0.9)?;
+        let until = flow.session.as_ref()?.arrived?.since(Time::ZERO);
+        // The last tick is cut, as the line is idle after the last byte.
+        let until = until.saturating_sub(self.tick);
+        (until > from).then(|| self.share(0, &(from..until)))
     }
 
     /// Share of all packets sent that found the forward queue full: loss that
@@ -168,6 +226,8 @@ impl Recorder {
             sent: 0,
             queue_full: Tally::default(),
             spurious: 0,
+            payload_share: plan.payload_share(),
+            session: None,
         };
         let outcome = Outcome {
             tick: (rtt / 8).clamp(Duration::from_millis(1), Duration::from_millis(25)),
@@ -227,10 +287,13 @@ impl Recorder {
 
     pub(crate) fn finish(mut self, network: &Network<Party>) -> Outcome {
         self.snapshot(network);
+        self.outcome.duration = self.now.since(Time::ZERO);
         for (index, flow) in self.outcome.flows.iter_mut().enumerate() {
             let near = network.endpoint(index as u32, Side::Near);
             flow.sent = near.sent_packets();
             flow.spurious = near.spurious_losses();
+            let far = network.endpoint(index as u32, Side::Far);
+            flow.session = near.session().zip(far.session()).map(|(near, far)| SessionOutcome::of(near, far));
             flow.queue_full = network.line().queue_full(index as u32, Side::Near);
         }
         self.outcome.reverse = network.line().link(Side::Far).counters().clone();

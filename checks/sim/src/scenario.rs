@@ -19,6 +19,7 @@ use crate::network::{FlowSettings, Network};
 use crate::outcome::{Outcome, Recorder};
 use crate::pace::{self, Clock, SenderSettings};
 use crate::random::Seed;
+use crate::session::SessionPlan;
 use crate::tcp;
 
 /// Both directions of a line.
@@ -118,6 +119,8 @@ pub enum Kind {
     Cubic,
     /// The model of TCP BBRv1.
     Bbr,
+    /// A session of the real transport.
+    Session(SessionPlan),
 }
 
 /// One flow of a scenario.
@@ -162,6 +165,22 @@ impl FlowPlan {
         plan
     }
 
+    /// A session of the real transport.
+    #[must_use]
+    pub fn session(plan: SessionPlan) -> Self {
+        Self::new(Kind::Session(plan))
+    }
+
+    /// Share of a delivered packet that counts as delivered: the payload of a
+    /// session, the whole packet of the models.
+    #[must_use]
+    pub fn payload_share(&self) -> f64 {
+        match self.kind {
+            Kind::Session(plan) => plan.payload_share(),
+            Kind::Paced(_) | Kind::Cubic | Kind::Bbr => 1.0,
+        }
+    }
+
     /// That begins at `start`.
     #[must_use]
     pub fn starting(mut self, start: Duration) -> Self {
@@ -200,8 +219,10 @@ pub struct Scenario {
     pub changes: Vec<(Time, Change)>,
     /// Who sends.
     pub flows: Vec<FlowPlan>,
-    /// How long it runs.
+    /// How long it runs, at most.
     pub duration: Duration,
+    /// Whether it ends when all sessions have moved their bytes.
+    pub ends_when_finished: bool,
     /// What everything random is drawn from.
     pub seed: Seed,
     /// How often to note what the senders do, if at all.
@@ -217,6 +238,7 @@ impl Scenario {
             changes: Vec::new(),
             flows: Vec::new(),
             duration: Duration::from_secs(60),
+            ends_when_finished: false,
             seed: Seed(1),
             trace: None,
         }
@@ -255,6 +277,13 @@ impl Scenario {
         self
     }
 
+    /// That ends as soon as all its sessions have moved their bytes.
+    #[must_use]
+    pub fn until_finished(mut self) -> Self {
+        self.ends_when_finished = true;
+        self
+    }
+
     /// Drawn from `seed`.
     #[must_use]
     pub fn seeded(mut self, seed: u64) -> Self {
@@ -288,6 +317,12 @@ impl Scenario {
             Kind::Bbr => {
                 let phase = self.seed.stream(&format!("bbr phase {index}")).below(7);
                 (Party::TcpSender(tcp::Sender::bbr(phase)), Party::TcpReceiver(tcp::Receiver::default()))
+            }
+            Kind::Session(session) => {
+                let rtt = self.line.rtt() + plan.place.access_delay * 2;
+                let seed = self.seed.part(&format!("session {index}"));
+                let (near, far) = session.ends(index as u32, plan.place.start, rtt, plan.limits, seed);
+                (Party::Session(Box::new(near)), Party::Session(Box::new(far)))
             }
             Kind::Paced(policy) => {
                 let rtt = self.line.rtt() + plan.place.access_delay * 2;
@@ -324,9 +359,18 @@ impl Scenario {
             }
             network.run_until(next);
             recorder.sample(network);
+            if self.ends_when_finished && is_finished(network, self.flows.len()) {
+                break;
+            }
         }
         recorder.finish(network)
     }
+}
+
+/// Whether every session has moved its bytes and knows it.
+fn is_finished(network: &Network<Party>, flows: usize) -> bool {
+    let mut ends = (0..flows as u32).filter_map(|flow| network.endpoint(flow, Side::Near).session());
+    ends.all(|end| end.finished().is_some())
 }
 
 fn apply<D: crate::Wire>(now: Time, line: &mut Line<D>, change: Change) {

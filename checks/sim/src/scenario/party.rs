@@ -6,7 +6,7 @@ use limosa_transport::rate::RateLimits;
 use crate::datagram::Datagram;
 use crate::network::{Address, Endpoint, Transmit};
 use crate::pace::Gauge;
-use crate::{pace, tcp};
+use crate::{pace, session, tcp};
 
 /// An endpoint of one of the kinds that can share a line.
 #[derive(Debug)]
@@ -19,15 +19,20 @@ pub enum Party {
     PacedSender(Box<pace::Sender>),
     /// Receiver of a paced sender.
     PacedReceiver(Box<pace::Receiver>),
+    /// One end of a session of the real transport.
+    Session(Box<session::End>),
 }
 
 impl Party {
-    /// Bytes on the wire that arrived here, each packet counted once.
+    /// Bytes that arrived here, each counted once: of payload for a session,
+    /// else on the wire. At the sending end of a session: known to have
+    /// arrived.
     #[must_use]
     pub fn delivered_bytes(&self) -> u64 {
         match self {
             Self::TcpReceiver(receiver) => receiver.delivered() * u64::from(tcp::SEGMENT_SIZE),
             Self::PacedReceiver(receiver) => receiver.delivered_bytes(),
+            Self::Session(end) => end.space().settled_bytes(),
             Self::TcpSender(_) | Self::PacedSender(_) => 0,
         }
     }
@@ -38,6 +43,7 @@ impl Party {
         match self {
             Self::TcpSender(sender) => sender.sent(),
             Self::PacedSender(sender) => sender.sent(),
+            Self::Session(end) => end.statistics().sent.datagrams,
             Self::TcpReceiver(_) | Self::PacedReceiver(_) => 0,
         }
     }
@@ -47,6 +53,7 @@ impl Party {
     pub fn spurious_losses(&self) -> u64 {
         match self {
             Self::PacedSender(sender) => sender.spurious(),
+            Self::Session(end) => end.statistics().sent.spurious,
             _ => 0,
         }
     }
@@ -56,14 +63,26 @@ impl Party {
     pub fn gauge(&self) -> Option<Gauge> {
         match self {
             Self::PacedSender(sender) => Some(sender.gauge()),
+            Self::Session(end) => Some(end.gauge()),
             _ => None,
         }
     }
 
-    /// Sets a paced sender's limits; others have none.
+    /// The session whose end it is, if any.
+    #[must_use]
+    pub fn session(&self) -> Option<&session::End> {
+        match self {
+            Self::Session(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// Sets a sender's limits; TCP has none.
     pub fn set_limits(&mut self, now: Time, limits: RateLimits) {
-        if let Self::PacedSender(sender) = self {
-            sender.set_limits(now, limits);
+        match self {
+            Self::PacedSender(sender) => sender.set_limits(now, limits),
+            Self::Session(end) => end.set_limits(now, limits),
+            _ => {}
         }
     }
 }
@@ -76,6 +95,7 @@ macro_rules! each {
             Party::TcpReceiver($endpoint) => $call,
             Party::PacedSender($endpoint) => $call,
             Party::PacedReceiver($endpoint) => $call,
+            Party::Session($endpoint) => $call,
         }
     };
 }
