@@ -10,10 +10,11 @@
 //! crosses a link); [`link`](mod@link) (one direction); [`line`](mod@line) (both, shared by several
 //! flows); [`network`] (the event loop); [`tcp`], [`pace`] and [`session`]
 //! (endpoints to run over it); [`scenario`] (a whole experiment as a value) with its
-//! [`outcome`], [`table`] and [`trace`].
+//! [`outcome`], [`table`] and [`trace`]; [`grid`] (the lines that must always work).
 #![forbid(unsafe_code)]
 
 pub mod datagram;
+pub mod grid;
 pub mod histogram;
 pub mod line;
 pub mod link;

@@ -1,0 +1,89 @@
+//! Runs the grid of lines and prints it as a Markdown table.
+//!
+//! ```text
+//! cargo run -p limosa-sim --release --example grid            # every cell
+//! cargo run -p limosa-sim --release --example grid -- --short # as the tests do
+//! ```
+//!
+//! `--law` runs the rate-control law alone, without the transport above it;
+//! `--rate R`, `--rtt T`, `--loss P` keep the cells with that value alone;
+//! `--queue 5ms|4bdp` sets another queue than 50 ms; `--seed N`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use limosa_sim::grid::{self, Cell, CellResult, Extent, Sender};
+use limosa_sim::link::Queue;
+use limosa_sim::scenario::parse_time;
+use limosa_transport::rate::Policy;
+use limosa_wire::Rate;
+
+struct Options {
+    cells: Vec<Cell>,
+    extent: Extent,
+    sender: Sender,
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    let options = match options(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("grid: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    println!("{}", CellResult::HEAD);
+    for cell in &options.cells {
+        println!("{}", cell.run(options.sender, options.extent, options.seed));
+    }
+    ExitCode::SUCCESS
+}
+
+fn options(mut args: impl Iterator<Item = String>) -> Result<Options, Box<dyn std::error::Error>> {
+    let fair = Policy::Fair;
+    let mut options = Options { cells: grid::full(), extent: Extent::FULL, sender: Sender::Session(fair), seed: 1 };
+    while let Some(flag) = args.next() {
+        match flag.as_str() {
+            "--short" => (options.cells, options.extent) = (grid::short(), Extent::SHORT),
+            "--law" => options.sender = Sender::Law(fair),
+            _ => {
+                let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
+                narrow(&mut options, &flag, &value)?;
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn narrow(options: &mut Options, flag: &str, value: &str) -> Result<(), Box<dyn std::error::Error>> {
+    match flag {
+        "--seed" => options.seed = value.parse()?,
+        "--rate" => {
+            let rate: Rate = value.parse()?;
+            options.cells.retain(|cell| cell.rate == rate);
+        }
+        "--rtt" => {
+            let rtt = parse_time(value)?;
+            options.cells.retain(|cell| cell.rtt == rtt);
+        }
+        "--loss" => {
+            let loss = value.trim_end_matches('%').parse::<f64>()? / 100.0;
+            options.cells.retain(|cell| cell.loss == loss);
+        }
+        "--queue" => {
+            for cell in &mut options.cells {
+                cell.queue = Queue::Time(queue(value, cell.rtt)?);
+            }
+        }
+        _ => return Err(format!("{flag}: no such option").into()),
+    }
+    Ok(())
+}
+
+fn queue(value: &str, rtt: Duration) -> Result<Duration, Box<dyn std::error::Error>> {
+    match value.strip_suffix("bdp") {
+        Some(times) => Ok(Duration::try_from_secs_f64(rtt.as_secs_f64() * times.parse::<f64>()?)?),
+        None => Ok(parse_time(value)?),
+    }
+}
