@@ -1,0 +1,122 @@
+//! What the fuzzers run: one function per decoder of foreign bytes.
+//!
+//! Each takes any bytes, must not panic, and checks what its decoder promises
+//! (what decodes encodes back to the same bytes, what is parsed holds its
+//! invariants). The fuzzers under `checks/fuzz` call them with what they
+//! invent; the test of this crate calls them with every file of the corpus.
+#![forbid(unsafe_code)]
+
+use limosa_storage::StorePath;
+use limosa_wire::control::ControlRecord;
+use limosa_wire::datagram::Header;
+use limosa_wire::frame::{Frame, Frames};
+use limosa_wire::layout::LayoutRecord;
+use limosa_wire::setup::SetupMessage;
+use limosa_wire::verdict::VerdictRecord;
+
+/// A target: what it is called and what it runs.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("datagram", datagram),
+    ("frames", frames),
+    ("layout", layout),
+    ("verdict", verdict),
+    ("control", control),
+    ("setup", setup),
+    ("store_path", store_path),
+    ("known_hosts", known_hosts),
+    ("ssh_target", ssh_target),
+];
+
+/// The outside of a datagram.
+pub fn datagram(bytes: &[u8]) {
+    if let Ok((header, rest)) = Header::decode(bytes) {
+        let again = header.encode();
+        assert_eq!(&bytes[..again.len()], again);
+        assert_eq!(again.len() + rest.len(), bytes.len());
+    }
+}
+
+/// The inside of a datagram.
+pub fn frames(bytes: &[u8]) {
+    for frame in Frames::new(bytes).flatten() {
+        match frame {
+            Frame::Report(report) => {
+                for (number, at) in report.stamps {
+                    assert!(number <= report.largest && at <= report.sent_at);
+                }
+            }
+            Frame::Slice(slice) => {
+                let mut next = slice.first.get();
+                for run in slice.runs {
+                    assert_eq!(run.first.get(), next, "runs are contiguous");
+                    next += run.count;
+                }
+                assert!(next <= slice.as_of.get() + 1);
+            }
+            Frame::Shed(shed) => {
+                assert!(shed.into_iter().all(|(offset, length)| offset.0.checked_add(length).is_some()))
+            }
+            Frame::Data { offset, bytes } => assert!(offset.0.checked_add(bytes.len() as u64).is_some()),
+            _ => {}
+        }
+    }
+}
+
+/// Decodes record after record; each must encode to the bytes it came from.
+fn records<R>(mut bytes: &[u8], decode: impl Fn(&[u8]) -> Option<(R, usize)>, encode: impl Fn(&R, &mut Vec<u8>)) {
+    while let Some((record, used)) = decode(bytes) {
+        let mut again = Vec::new();
+        encode(&record, &mut again);
+        assert_eq!(again, &bytes[..used]);
+        bytes = &bytes[used..];
+    }
+}
+
+/// The layout stream.
+pub fn layout(bytes: &[u8]) {
+    records(bytes, |bytes| LayoutRecord::decode(bytes).ok().flatten(), LayoutRecord::encode);
+}
+
+/// The verdict stream.
+pub fn verdict(bytes: &[u8]) {
+    records(bytes, |bytes| VerdictRecord::decode(bytes).ok().flatten(), VerdictRecord::encode);
+}
+
+/// The control stream.
+pub fn control(bytes: &[u8]) {
+    records(bytes, |bytes| ControlRecord::decode(bytes).ok().flatten(), ControlRecord::encode);
+}
+
+/// A message of session set-up. Offers that are not known are left out, so it
+/// is the second decoding that must agree with the first.
+pub fn setup(bytes: &[u8]) {
+    if let Ok(message) = SetupMessage::decode(bytes) {
+        assert_eq!(SetupMessage::decode(&message.encode()), Ok(message));
+    }
+}
+
+/// A path below a store's root.
+pub fn store_path(bytes: &[u8]) {
+    if let Ok(path) = StorePath::parse(bytes) {
+        for name in path.components() {
+            assert!(!name.is_empty() && name != b"." && name != b"..");
+            assert!(!name.contains(&b'/') && !name.contains(&0));
+        }
+    }
+}
+
+/// A known-hosts file.
+pub fn known_hosts(bytes: &[u8]) {
+    let _ = limosa_ssh::known_hosts::parse(bytes);
+}
+
+/// `[user@]host` as typed.
+pub fn ssh_target(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(target) = text.parse::<limosa_ssh::Target>() {
+        assert_eq!(target.to_string().parse(), Ok(target));
+    }
+}
