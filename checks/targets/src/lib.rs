@@ -57,7 +57,7 @@ pub fn frames(bytes: &[u8]) {
                 assert!(next <= slice.as_of.get() + 1);
             }
             Frame::Shed(shed) => {
-                assert!(shed.into_iter().all(|(offset, length)| offset.0.checked_add(length).is_some()))
+                assert!(shed.into_iter().all(|(offset, length)| offset.0.checked_add(length).is_some()));
             }
             Frame::Data { offset, bytes } => assert!(offset.0.checked_add(bytes.len() as u64).is_some()),
             _ => {}
