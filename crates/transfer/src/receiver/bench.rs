@@ -1,0 +1,185 @@
+//! What all parts of the engine work with: operations asked for, memory,
+//! verdicts and events on their way out, and the counts.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use limosa_storage::{self as storage, StorePath, Timestamp};
+use limosa_transport::Time;
+use limosa_wire::control::Summary;
+use limosa_wire::layout::Attributes;
+use limosa_wire::setup::Durability;
+use limosa_wire::{Code, EntryId};
+
+use super::memory::Memory;
+use super::operation::{DestinationOperation, DestinationWork, Ticket};
+use super::options::ReceiverOptions;
+use super::verdicts::Verdicts;
+use crate::event::Event;
+
+/// Directories whose names wait to be synced together.
+const MAX_UNSYNCED: usize = 1024;
+
+/// What an operation was asked for, to find its way back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// What its entry waits for.
+    Entry(EntryId, Wait),
+    /// Sync of directories.
+    SyncDirectories,
+}
+
+/// What an entry waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// What stands at its destination.
+    Inspection,
+    /// A directory, a link or a removal.
+    Made,
+    /// The attributes of a directory.
+    Finished,
+    /// A file in one operation.
+    Whole,
+    /// A partial file.
+    Opened,
+    /// The digest of this block, written just now or before.
+    Block(u64),
+    /// Stretches of these blocks, so many bytes of them.
+    Pieces { blocks: Vec<u64>, bytes: u64 },
+    /// A sync and journal records.
+    Checkpoint,
+    /// The name of a large file.
+    Published,
+    /// The end of a large file that failed.
+    Closed,
+}
+
+/// What all parts of the engine work with.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) options: ReceiverOptions,
+    pub(super) memory: Memory,
+    pub(super) verdicts: Verdicts,
+    pub(super) events: VecDeque<Event>,
+    pub(super) summary: Summary,
+    /// The latest time heard of.
+    pub(super) now: Time,
+    /// Memory that what was announced takes, bytes.
+    pub(super) announced: u64,
+    /// Partial files open, or about to be.
+    pub(super) open_files: usize,
+    /// Files that wait until one of those is closed.
+    pub(super) waiting_to_open: VecDeque<EntryId>,
+    /// Large files that have, or wait for, a partial file.
+    pub(super) active: BTreeSet<EntryId>,
+    /// Blocks under assembly, oldest first; some may be gone.
+    pub(super) assembling: VecDeque<(EntryId, u64)>,
+    /// Why no more files are taken.
+    pub(super) closed: Option<Code>,
+    unsynced: BTreeSet<StorePath>,
+    queue: VecDeque<DestinationOperation>,
+    outstanding: HashMap<Ticket, (Purpose, u64)>,
+    next_ticket: u64,
+}
+
+impl Bench {
+    pub(super) fn new(options: ReceiverOptions) -> Self {
+        Self {
+            memory: Memory::new(options.limits.queue),
+            options,
+            verdicts: Verdicts::default(),
+            events: VecDeque::new(),
+            summary: Summary::default(),
+            now: Time::ZERO,
+            announced: 0,
+            open_files: 0,
+            waiting_to_open: VecDeque::new(),
+            active: BTreeSet::new(),
+            assembling: VecDeque::new(),
+            closed: None,
+            unsynced: BTreeSet::new(),
+            queue: VecDeque::new(),
+            outstanding: HashMap::new(),
+            next_ticket: 0,
+        }
+    }
+
+    /// Asks for an operation on behalf of an entry; `bytes` of assembled data
+    /// go with it.
+    pub(super) fn ask(&mut self, entry: EntryId, wait: Wait, bytes: u64, work: DestinationWork) {
+        self.issue(Purpose::Entry(entry, wait), bytes, work);
+    }
+
+    fn issue(&mut self, purpose: Purpose, bytes: u64, work: DestinationWork) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.memory.enqueue(bytes);
+        self.outstanding.insert(ticket, (purpose, bytes));
+        self.queue.push_back(DestinationOperation { ticket, work });
+    }
+
+    /// The next operation to be executed.
+    pub(super) fn next_operation(&mut self) -> Option<DestinationOperation> {
+        self.queue.pop_front()
+    }
+
+    /// What the completed operation was for.
+    pub(super) fn redeem(&mut self, ticket: Ticket) -> Option<Purpose> {
+        let (purpose, bytes) = self.outstanding.remove(&ticket)?;
+        self.memory.drain(bytes);
+        Some(purpose)
+    }
+
+    /// Whether operations are outstanding.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.outstanding.is_empty()
+    }
+
+    /// A name in the directory of `path` was made or changed.
+    pub(super) fn touch_directory_of(&mut self, path: &StorePath) {
+        if self.options.durability != Durability::File {
+            return;
+        }
+        if let Some(parent) = path.parent() {
+            self.unsynced.insert(parent);
+        }
+        if self.unsynced.len() > MAX_UNSYNCED {
+            self.sync_directories();
+        }
+    }
+
+    /// Whether names in this directory wait to be synced; they no longer do.
+    pub(super) fn claim_sync(&mut self, directory: &StorePath) -> bool {
+        self.unsynced.remove(directory)
+    }
+
+    /// Asks for the sync of all directories that wait for it; says whether
+    /// there were any.
+    pub(super) fn sync_directories(&mut self) -> bool {
+        if self.unsynced.is_empty() {
+            return false;
+        }
+        let paths = std::mem::take(&mut self.unsynced).into_iter().collect();
+        self.issue(Purpose::SyncDirectories, 0, DestinationWork::SyncDirectories(paths));
+        true
+    }
+
+    /// Attributes for a file or link.
+    pub(super) fn file_attributes(&self, attributes: &Attributes) -> storage::Attributes {
+        self.attributes(attributes, self.options.file_mode)
+    }
+
+    /// Attributes for a directory.
+    pub(super) fn directory_attributes(&self, attributes: &Attributes) -> storage::Attributes {
+        self.attributes(attributes, self.options.directory_mode)
+    }
+
+    fn attributes(&self, attributes: &Attributes, default_mode: u32) -> storage::Attributes {
+        let mode = attributes.mode.map_or(default_mode, |mode| u32::from(mode) & self.options.mode_mask);
+        storage::Attributes { mode: Some(mode), modified: timestamp(attributes), owner: None }
+    }
+}
+
+/// The time of last change, as the store takes it.
+pub(super) fn timestamp(attributes: &Attributes) -> Option<Timestamp> {
+    attributes.modified.map(|(seconds, nanos)| Timestamp::new(seconds, nanos))
+}

@@ -1,0 +1,1 @@
+//! The engine against a store, driven by hand.
