@@ -308,8 +308,11 @@ impl ContentTree {
         1 << level
     }
 
-    /// The tree of what was pushed; `None` if nothing was.
-    fn digest(&self) -> Option<Digest> {
+    /// The tree of what was pushed; `None` if nothing was. Of the leaves of one
+    /// chunk (digests of its granules, in order) this is the chunk's digest, so
+    /// that granules can be digested apart from each other.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
         let used = (0..LEVELS).filter(|level| self.leaves >> level & 1 == 1);
         used.map(|level| self.spine[level]).reduce(|right, left| self.algorithm.node(&left, &right))
     }

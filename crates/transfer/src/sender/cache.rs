@@ -1,0 +1,325 @@
+//! Blocks of files in memory, from their reading until the other end has them.
+//!
+//! Files of one chunk are one block, which stays: the digest that was announced
+//! is of those very bytes. Blocks of a large file that were sent may be dropped
+//! while the file is still open and read again if a datagram with them was
+//! lost.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Range, RangeInclusive};
+
+use super::space::Owner;
+use crate::content::{BLOCK, BLOCK_LOG2};
+
+/// Most buffers kept for the next reads.
+const SPARE_BUFFERS: usize = 16;
+/// What a block costs beyond its bytes.
+const OVERHEAD: u64 = 256;
+
+/// Names a block: whose, and its number within the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct BlockKey {
+    pub(super) owner: Owner,
+    pub(super) index: u64,
+}
+
+impl BlockKey {
+    /// The block that holds the byte at `offset` of a file.
+    pub(super) fn at(owner: Owner, offset: u64) -> Self {
+        Self { owner, index: offset >> BLOCK_LOG2 }
+    }
+
+    /// First byte of the block within the file.
+    pub(super) fn start(self) -> u64 {
+        self.index << BLOCK_LOG2
+    }
+}
+
+/// Where the bytes of a block are.
+#[derive(Debug)]
+enum Content {
+    Here(Vec<u8>),
+    /// Dropped after it was sent.
+    Dropped,
+    /// Dropped, asked for, and being read again.
+    Coming,
+}
+
+#[derive(Debug)]
+struct Block {
+    content: Content,
+    /// Length of the content, here or not.
+    length: u64,
+    /// Bytes of it that have a place and are not acknowledged.
+    unacknowledged: u64,
+    /// Bytes of it that have a place and were not copied out yet.
+    unsent: u64,
+    /// It may be dropped once it was sent.
+    droppable: bool,
+}
+
+/// What became of a request for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copied {
+    /// So many were copied.
+    Bytes(usize),
+    /// The block was dropped: it has to be read again, `length` bytes.
+    ReadAgain { length: u64 },
+    /// It is being read.
+    Coming,
+    /// There is no such block.
+    Unknown,
+}
+
+/// The blocks in memory.
+#[derive(Debug)]
+pub(super) struct BlockCache {
+    blocks: BTreeMap<BlockKey, Block>,
+    /// Droppable blocks, oldest first; may name some that have gone.
+    order: VecDeque<BlockKey>,
+    spare: Vec<Vec<u8>>,
+    budget: u64,
+    /// Bytes in blocks, and reserved for reads under way.
+    used: u64,
+    /// Bytes in blocks that were not sent yet.
+    unsent: u64,
+    peak: u64,
+}
+
+impl BlockCache {
+    pub(super) fn new(budget: u64) -> Self {
+        Self {
+            blocks: BTreeMap::new(),
+            order: VecDeque::new(),
+            spare: Vec::new(),
+            budget,
+            used: 0,
+            unsent: 0,
+            peak: 0,
+        }
+    }
+
+    /// Bytes in use now, and the most there ever were.
+    pub(super) fn usage(&self) -> (u64, u64) {
+        (self.used, self.peak)
+    }
+
+    /// Reserves room for a read of `bytes`, dropping sent blocks if little is
+    /// left that was read ahead. False if there is no room now.
+    pub(super) fn reserve(&mut self, bytes: u64) -> bool {
+        while self.used + bytes > self.budget {
+            if self.unsent >= self.budget / 4 || !self.drop_oldest() {
+                return false;
+            }
+        }
+        self.reserve_anyway(bytes);
+        true
+    }
+
+    /// Reserves room even beyond the budget: what was sent and lost has to be
+    /// read again whatever else is in memory.
+    pub(super) fn reserve_anyway(&mut self, bytes: u64) {
+        self.used += bytes;
+        self.peak = self.peak.max(self.used);
+    }
+
+    /// Gives back what was reserved.
+    pub(super) fn release(&mut self, bytes: u64) {
+        self.used = self.used.saturating_sub(bytes);
+    }
+
+    /// A buffer for a read, its content left over from the last one.
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() as u64 >= BLOCK && self.spare.len() < SPARE_BUFFERS {
+            self.spare.push(buffer);
+        }
+    }
+
+    /// Takes a block in, of which `placed` bytes have a place in the space. Its
+    /// length must have been reserved.
+    pub(super) fn insert(&mut self, key: BlockKey, bytes: Vec<u8>, placed: u64, droppable: bool) {
+        let length = bytes.len() as u64;
+        self.reserve_anyway(OVERHEAD);
+        self.unsent += placed;
+        let block =
+            Block { content: Content::Here(bytes), length, unacknowledged: placed, unsent: placed, droppable };
+        self.blocks.insert(key, block);
+        if droppable {
+            self.order.push_back(key);
+        }
+    }
+
+    /// Puts a block back that was read again. It may have gone meanwhile.
+    pub(super) fn restore(&mut self, key: BlockKey, bytes: Vec<u8>) {
+        match self.blocks.get_mut(&key) {
+            Some(block) if bytes.len() as u64 == block.length => {
+                block.content = Content::Here(bytes);
+                if block.droppable {
+                    self.order.push_back(key);
+                }
+            }
+            _ => {
+                self.release(bytes.len() as u64);
+                self.recycle(bytes);
+            }
+        }
+    }
+
+    /// Copies bytes of the file at `offset` from the block that holds them, up
+    /// to its end. A block that is not here is counted as asked for.
+    pub(super) fn copy(&mut self, owner: Owner, offset: u64, out: &mut [u8]) -> Copied {
+        let key = BlockKey::at(owner, offset);
+        let Some(block) = self.blocks.get_mut(&key) else { return Copied::Unknown };
+        match &block.content {
+            Content::Dropped => {
+                block.content = Content::Coming;
+                Copied::ReadAgain { length: block.length }
+            }
+            Content::Coming => Copied::Coming,
+            Content::Here(bytes) => {
+                let start = usize::try_from(offset - key.start()).unwrap_or(usize::MAX);
+                let bytes = bytes.get(start..).unwrap_or_default();
+                let count = bytes.len().min(out.len());
+                out[..count].copy_from_slice(&bytes[..count]);
+                let sent = block.unsent.min(count as u64);
+                block.unsent -= sent;
+                self.unsent -= sent;
+                Copied::Bytes(count)
+            }
+        }
+    }
+
+    /// The other end has bytes `file` of the file. Tells how many blocks went.
+    pub(super) fn acknowledged(&mut self, owner: Owner, file: Range<u64>) -> usize {
+        let mut gone = 0;
+        let mut start = file.start;
+        while start < file.end {
+            let key = BlockKey::at(owner, start);
+            let end = file.end.min(key.start() + BLOCK);
+            if let Some(block) = self.blocks.get_mut(&key) {
+                block.unacknowledged = block.unacknowledged.saturating_sub(end - start);
+                if block.unacknowledged == 0 {
+                    self.remove(key);
+                    gone += 1;
+                }
+            }
+            start = end;
+        }
+        gone
+    }
+
+    /// Forbids to drop any more blocks of `owner` from now on.
+    pub(super) fn pin(&mut self, owner: Owner) {
+        for (_, block) in self.blocks.range_mut(blocks_of(owner)) {
+            block.droppable = false;
+        }
+    }
+
+    /// Whether any block of `owner` is kept.
+    pub(super) fn keeps(&self, owner: Owner) -> bool {
+        self.blocks.range(blocks_of(owner)).next().is_some()
+    }
+
+    /// Whether any block of `owner` was dropped and may be asked for.
+    pub(super) fn lacks(&self, owner: Owner) -> bool {
+        self.blocks.range(blocks_of(owner)).any(|(_, block)| !matches!(block.content, Content::Here(_)))
+    }
+
+    /// The stretches of the file whose blocks are kept, ascending.
+    pub(super) fn stretches(&self, owner: Owner) -> Vec<Range<u64>> {
+        let blocks = self.blocks.range(blocks_of(owner));
+        blocks.map(|(key, block)| key.start()..key.start() + block.length).collect()
+    }
+
+    /// Blocks kept, in memory or not.
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Forgets a block.
+    pub(super) fn remove(&mut self, key: BlockKey) {
+        let Some(block) = self.blocks.remove(&key) else { return };
+        self.unsent -= block.unsent;
+        self.release(OVERHEAD);
+        if let Content::Here(bytes) = block.content {
+            self.release(bytes.len() as u64);
+            self.recycle(bytes);
+        }
+    }
+
+    /// Drops the oldest block that was sent; false if there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let mut at = 0;
+        while let Some(&key) = self.order.get(at) {
+            match self.blocks.get_mut(&key) {
+                Some(block) if block.droppable && block.unsent > 0 => at += 1,
+                Some(block) if block.droppable => {
+                    self.order.remove(at);
+                    if let Content::Here(bytes) = std::mem::replace(&mut block.content, Content::Dropped) {
+                        self.release(bytes.len() as u64);
+                        self.recycle(bytes);
+                        return true;
+                    }
+                }
+                // Acknowledged, or to stay.
+                _ => {
+                    self.order.remove(at);
+                }
+            }
+        }
+        false
+    }
+}
+
+fn blocks_of(owner: Owner) -> RangeInclusive<BlockKey> {
+    BlockKey { owner, index: 0 }..=BlockKey { owner, index: u64::MAX }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: Owner = Owner(7);
+
+    fn block(cache: &mut BlockCache, index: u64, droppable: bool) {
+        assert!(cache.reserve(BLOCK), "no room for block {index}");
+        cache.insert(BlockKey { owner: FILE, index }, vec![index as u8; BLOCK as usize], BLOCK, droppable);
+    }
+
+    #[test]
+    fn only_sent_blocks_give_way_and_come_back_when_asked_for() {
+        let mut cache = BlockCache::new(5 * BLOCK);
+        (0..4).for_each(|index| block(&mut cache, index, index != 0));
+        assert!(!cache.reserve(BLOCK), "nothing was sent");
+        let mut out = vec![0; BLOCK as usize];
+        for index in 0..4 {
+            assert_eq!(cache.copy(FILE, index * BLOCK, &mut out), Copied::Bytes(BLOCK as usize));
+        }
+        assert!(cache.reserve(BLOCK));
+        assert!(cache.lacks(FILE));
+        assert_eq!(cache.copy(FILE, 5, &mut out[..3]), Copied::Bytes(3), "the first may not be dropped");
+        assert_eq!(cache.copy(FILE, BLOCK, &mut out), Copied::ReadAgain { length: BLOCK });
+        assert_eq!(cache.copy(FILE, BLOCK, &mut out), Copied::Coming);
+        cache.reserve_anyway(BLOCK);
+        cache.restore(BlockKey { owner: FILE, index: 1 }, vec![9; BLOCK as usize]);
+        assert_eq!(cache.copy(FILE, BLOCK + 1, &mut out[..2]), Copied::Bytes(2));
+        assert_eq!(out[..2], [9, 9]);
+    }
+
+    #[test]
+    fn acknowledged_blocks_leave_nothing_behind() {
+        let mut cache = BlockCache::new(8 * BLOCK);
+        (0..3).for_each(|index| block(&mut cache, index, true));
+        assert_eq!(cache.acknowledged(FILE, 10..2 * BLOCK), 1);
+        assert_eq!(cache.acknowledged(FILE, 0..10), 1);
+        assert_eq!(cache.acknowledged(FILE, 2 * BLOCK..3 * BLOCK), 1);
+        assert!(!cache.keeps(FILE));
+        assert_eq!(cache.usage().0, 0);
+        assert_eq!(cache.buffer().len(), BLOCK as usize, "its memory is used again");
+    }
+}

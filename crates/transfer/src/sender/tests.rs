@@ -1,0 +1,1 @@
+//! Tests of the sending engine against the store in memory.
