@@ -55,7 +55,11 @@ pub(super) fn rename(
     overwrite: Overwrite,
 ) -> rustix::io::Result<()> {
     match overwrite {
-        Overwrite::Replace => rustix::fs::renameat(from.0, from.1, to.0, to.1),
+        Overwrite::Replace => match rustix::fs::renameat(from.0, from.1, to.0, to.1) {
+            // The kernel's word for the directory that holds the file itself.
+            Err(Errno::NOTEMPTY) => Err(Errno::ISDIR),
+            result => result,
+        },
         Overwrite::MustNotExist => {
             let flags = RenameFlags::NOREPLACE;
             match rustix::fs::renameat_with(from.0, from.1, to.0, to.1, flags) {

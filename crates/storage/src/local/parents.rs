@@ -1,9 +1,11 @@
 //! The directories that were used last, kept open for a moment.
 //!
 //! Ten thousand files of one directory need its path looked up a few times,
-//! not ten thousand times. What this process renames or removes is forgotten
-//! at once. What others do shows after [`LIFETIME`] at the latest, as if they
-//! had been that much slower; a directory that is gone is noticed at once.
+//! not ten thousand times. Only paths without links are kept, so that a
+//! directory has one path here. One that this process removes is forgotten;
+//! one that is gone for another reason shows itself when it is used, since
+//! nothing is found or made in it. A directory that others move shows after
+//! [`LIFETIME`] at the latest, as if they had been that much slower.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -75,7 +75,7 @@ impl Root {
     pub(super) fn new(handle: OwnedFd, confinement: Confinement) -> Self {
         let mut root = Self { handle, confinement, resolver: Resolver::Kernel };
         // Old kernels do not know the call, sandboxes refuse it.
-        if root.beneath(b".", OFlags::PATH | OFlags::CLOEXEC).is_err() {
+        if root.beneath(b".", OFlags::PATH | OFlags::CLOEXEC, confinement).is_err() {
             root.resolver = Resolver::Walk;
         }
         root
@@ -94,38 +94,47 @@ impl Root {
         self.follow(path, OFlags::PATH | OFlags::DIRECTORY)
     }
 
+    /// As [`directory`](Self::directory), but `ELOOP` if a link is on the way.
+    pub(super) fn directory_without_links(&self, path: &[u8]) -> Result<OwnedFd, Fault> {
+        self.look_up(path, OFlags::PATH | OFlags::DIRECTORY, Confinement::NoLinks)
+    }
+
     /// Opens what `path` leads to, links followed as far as they may.
     pub(super) fn follow(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Fault> {
+        self.look_up(path, flags, self.confinement)
+    }
+
+    fn look_up(&self, path: &[u8], flags: OFlags, within: Confinement) -> Result<OwnedFd, Fault> {
         let path = if path.is_empty() { b"." } else { path };
         let flags = flags | OFlags::CLOEXEC;
-        match (self.confinement, self.resolver) {
+        match (within, self.resolver) {
             (Confinement::Anywhere, _) => Ok(rustix::fs::openat(&self.handle, path, flags, Mode::empty())?),
-            (_, Resolver::Walk) => self.walk(path, flags),
-            (_, Resolver::Kernel) => self.ask_kernel(path, flags),
+            (_, Resolver::Walk) => self.walk(path, flags, within),
+            (_, Resolver::Kernel) => self.ask_kernel(path, flags, within),
         }
     }
 
-    fn ask_kernel(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Fault> {
+    fn ask_kernel(&self, path: &[u8], flags: OFlags, within: Confinement) -> Result<OwnedFd, Fault> {
         for _ in 0..DISTURBED_LOOKUPS {
-            match self.beneath(path, flags) {
+            match self.beneath(path, flags, within) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::XDEV) => return Err(Fault::Escapes),
                 result => return Ok(result?),
             }
         }
-        self.walk(path, flags)
+        self.walk(path, flags, within)
     }
 
-    fn beneath(&self, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    fn beneath(&self, path: &[u8], flags: OFlags, within: Confinement) -> rustix::io::Result<OwnedFd> {
         let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        if self.confinement == Confinement::NoLinks {
+        if within == Confinement::NoLinks {
             resolve |= ResolveFlags::NO_SYMLINKS;
         }
         rustix::fs::openat2(&self.handle, path, flags, Mode::empty(), resolve)
     }
 
-    fn walk(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Fault> {
-        let links = match self.confinement {
+    fn walk(&self, path: &[u8], flags: OFlags, within: Confinement) -> Result<OwnedFd, Fault> {
+        let links = match within {
             Confinement::NoLinks => 0,
             _ => walk::MAX_LINKS,
         };

@@ -82,10 +82,14 @@ impl LocalStore {
             }
         }
         let since = Instant::now();
-        let handle = Arc::new(self.root.directory(parent)?);
-        let result = act(handle.as_fd(), name);
-        self.parents.keep(parent, &handle, since);
-        result
+        match self.root.directory_without_links(parent) {
+            Err(Fault::Os(Errno::LOOP)) => act(self.root.directory(parent)?.as_fd(), name),
+            found => {
+                let handle = Arc::new(found?);
+                self.parents.keep(parent, &handle, since);
+                act(handle.as_fd(), name)
+            }
+        }
     }
 
     /// As [`on_name`](Self::on_name) for an operation of the contract.
@@ -110,9 +114,6 @@ impl LocalStore {
                 Ok(names::rename(from, to, how.overwrite)?)
             })
         });
-        // Either may have been a link that a kept path goes through.
-        self.parents.forget(from.as_bytes());
-        self.parents.forget(to.as_bytes());
         renamed.map_err(|fault| fault.at(Operation::Publish, to))
     }
 

@@ -37,9 +37,13 @@ impl<'a> Walk<'a> {
     /// Walks to the end and opens what is there with `flags`.
     pub(super) fn open(mut self, flags: OFlags) -> Result<OwnedFd, Fault> {
         while let Some(component) = self.ahead.pop() {
-            if &*component == b".." {
-                self.entered.pop().ok_or(Fault::Escapes)?;
-                continue;
+            match &*component {
+                b"." => continue,
+                b".." => {
+                    self.entered.pop().ok_or(Fault::Escapes)?;
+                    continue;
+                }
+                _ => {}
             }
             let found = self.open_here(&component, OFlags::PATH)?;
             match FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) {
@@ -87,8 +91,11 @@ impl<'a> Walk<'a> {
     }
 
     fn put_ahead(&mut self, path: &[u8]) {
+        if path.ends_with(b"/") {
+            // What comes before the last slash has to be a directory.
+            self.ahead.push(Box::from(*b"."));
+        }
         let components = path.split(|&b| b == b'/').rev();
-        let components = components.filter(|c| !matches!(*c, b"" | b"."));
-        self.ahead.extend(components.map(Box::from));
+        self.ahead.extend(components.filter(|c| !c.is_empty()).map(Box::from));
     }
 }

@@ -51,6 +51,9 @@ impl MemoryStore {
             if here.kind() != Kind::Directory {
                 return Err(ErrorKind::NotADirectory);
             }
+            if component == b"." {
+                continue;
+            }
             if component == b".." {
                 entered.pop();
                 if entered.is_empty() {
@@ -83,17 +86,10 @@ impl MemoryStore {
         change: impl FnOnce(&mut Entries<'_>, Name) -> std::result::Result<T, ErrorKind>,
     ) -> Result<T> {
         let _turn = guard(&self.names);
-        self.change_in_turn(path, change).map_err(|kind| StorageError::new(kind, operation, path))
-    }
-
-    fn change_in_turn<T>(
-        &self,
-        path: &StorePath,
-        change: impl FnOnce(&mut Entries<'_>, Name) -> std::result::Result<T, ErrorKind>,
-    ) -> std::result::Result<T, ErrorKind> {
-        let (parent, name) = path.split().ok_or(ErrorKind::IsADirectory)?;
-        let parent = self.find(&parent, FollowLinks::Yes)?;
-        let result = change(&mut parent.entries().ok_or(ErrorKind::NotADirectory)?, name)?;
+        let fail = |kind| StorageError::new(kind, operation, path);
+        let (parent, name) = self.find_parent(path).map_err(fail)?;
+        let entries = parent.entries().ok_or_else(|| fail(ErrorKind::NotADirectory));
+        let result = change(&mut entries?, name).map_err(fail)?;
         parent.touch();
         Ok(result)
     }
@@ -122,25 +118,30 @@ impl MemoryStore {
 
     fn rename(&self, from: &StorePath, to: &StorePath, overwrite: Overwrite) -> std::result::Result<(), ErrorKind> {
         let _turn = guard(&self.names);
-        let moved = self.find(from, FollowLinks::No)?;
-        self.change_in_turn(to, |entries, name| {
-            match (entries.get(&name), overwrite) {
-                (Some(_), Overwrite::MustNotExist) => return Err(ErrorKind::AlreadyExists),
-                (Some(there), _) if there.kind() == Kind::Directory => {
-                    return Err(ErrorKind::IsADirectory);
-                }
-                _ => {}
+        // Both are found before either changes: one may lead to the other.
+        let (from, from_name) = self.find_parent(from)?;
+        let (to, to_name) = self.find_parent(to)?;
+        let moved = child(&from, from_name.as_bytes())?;
+        match (child(&to, to_name.as_bytes()), overwrite) {
+            (Ok(_), Overwrite::MustNotExist) => return Err(ErrorKind::AlreadyExists),
+            (Ok(there), _) if there.kind() == Kind::Directory => {
+                return Err(ErrorKind::IsADirectory);
             }
-            entries.insert(name, moved);
-            Ok(())
-        })?;
-        if from == to {
-            return Ok(());
+            (Ok(there), _) if Arc::ptr_eq(&there, &moved) => return Ok(()),
+            (Ok(_) | Err(ErrorKind::NotFound), _) => {}
+            (Err(kind), _) => return Err(kind),
         }
-        self.change_in_turn(from, |entries, name| {
-            entries.remove(&name);
-            Ok(())
-        })
+        from.entries().ok_or(ErrorKind::NotADirectory)?.remove(&from_name);
+        to.entries().ok_or(ErrorKind::NotADirectory)?.insert(to_name, moved);
+        from.touch();
+        to.touch();
+        Ok(())
+    }
+
+    /// The directory that holds the last component, and that.
+    fn find_parent(&self, path: &StorePath) -> std::result::Result<(Arc<Node>, Name), ErrorKind> {
+        let (parent, name) = path.split().ok_or(ErrorKind::IsADirectory)?;
+        Ok((self.find(&parent, FollowLinks::Yes)?, name))
     }
 }
 
@@ -156,8 +157,12 @@ fn put_ahead(ahead: &mut Vec<Vec<u8>>, target: &[u8]) -> std::result::Result<(),
     if target.starts_with(b"/") {
         return Err(ErrorKind::Escapes);
     }
+    if target.ends_with(b"/") {
+        // What comes before the last slash has to be a directory.
+        ahead.push(b".".to_vec());
+    }
     let components = target.split(|&b| b == b'/').rev();
-    ahead.extend(components.filter(|c| !matches!(*c, b"" | b".")).map(Vec::from));
+    ahead.extend(components.filter(|c| !c.is_empty()).map(Vec::from));
     Ok(())
 }
 
