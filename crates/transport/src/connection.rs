@@ -12,133 +12,311 @@
 //!     while let Some(e) = poll_event() { .. }
 //! }
 //! ```
+//!
+//! This file only routes: each concern (opening, addresses, reports, loss,
+//! pacing, silence, the end, …) is a machine in a file of its own.
+
+mod input;
+mod output;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
 
 use limosa_wire::frame::StreamId;
 use limosa_wire::{Code, Offset};
-use std::net::SocketAddr;
 
-use crate::config::Config;
-use crate::event::{DropReason, Ecn, Event, Receipt, Transmit};
+use crate::Time;
+use crate::close::Ending;
+use crate::config::{Config, Role};
+use crate::event::{Closed, ClosedBy, Event};
+use crate::opening::Opening;
+use crate::path::Path;
 use crate::protection::Protection;
 use crate::rate::{Policy, RateLimits};
-use crate::statistics::Statistics;
-use crate::{Application, Time};
+use crate::receiving::Receiving;
+use crate::sending::Sending;
+use crate::silence::Silence;
+use crate::statistics::{PathState, Statistics};
+use crate::timer::{Deadlines, Timer};
+
+/// Events kept for a driver that does not collect them, at most.
+const EVENTS: usize = 64;
 
 /// One end of one session; see the [module](self) for how it is driven.
-#[derive(Debug)]
 pub struct Connection<P> {
-    _config: Config,
-    _protection: P,
+    config: Config,
+    protection: P,
+    path: Path,
+    /// Until the session is open, at the client.
+    opening: Option<Opening>,
+    open: bool,
+    silence: Silence,
+    ending: Ending,
+    sending: Sending,
+    receiving: Receiving,
+    events: VecDeque<Event>,
 }
 
-#[allow(missing_docs, unused_variables, clippy::all)]
+impl<P> fmt::Debug for Connection<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("session", &self.config.session)
+            .field("role", &self.config.role)
+            .field("open", &self.open)
+            .field("ending", &self.ending)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<P: Protection> Connection<P> {
     /// A connection that begins now.
+    #[must_use]
     pub fn new(now: Time, config: Config, protection: P) -> Self {
-        Self { _config: config, _protection: protection }
+        Self {
+            protection,
+            path: Path::new(config.role, config.seed),
+            opening: matches!(config.role, Role::Client { .. }).then(|| Opening::new(now)),
+            open: false,
+            silence: Silence::new(now, config.timeout),
+            ending: Ending::default(),
+            sending: Sending::new(now, &config),
+            receiving: Receiving::new(now, config.payload),
+            events: VecDeque::new(),
+            config,
+        }
     }
-    /// Takes one datagram, uncovering it in place.
-    pub fn handle_datagram(
-        &mut self,
-        now: Time,
-        from: SocketAddr,
-        ecn: Ecn,
-        datagram: &mut [u8],
-        app: &mut impl Application,
-    ) -> Receipt {
-        Receipt::Dropped(DropReason::Closed)
+
+    /// Bytes of the linear space may leave from now on, each range once. They
+    /// leave in the order offered.
+    pub fn offer(&mut self, offset: Offset, length: u64) {
+        self.sending.space.offer(offset.0..offset.0.saturating_add(length));
     }
-    /// Makes datagrams to send now: equal in size but for the last, sealed,
-    /// back to back at the front of `buffer`.
-    pub fn poll_transmit(&mut self, now: Time, app: &mut impl Application, buffer: &mut [u8]) -> Option<Transmit> {
-        None
+
+    /// Bytes that were offered need not cross any more.
+    pub fn withdraw(&mut self, offset: Offset, length: u64) {
+        self.sending.space.withdraw(offset.0..offset.0.saturating_add(length));
     }
-    /// When to call [`Self::handle_deadline`] (and then
-    /// [`Self::poll_transmit`]) if nothing else happens before.
-    pub fn next_deadline(&self) -> Option<Time> {
-        None
+
+    /// Appends to a stream as many bytes as there is room for, and returns how
+    /// many that were.
+    pub fn write_stream(&mut self, stream: StreamId, bytes: &[u8]) -> usize {
+        self.sending.streams[stream.index()].write(bytes)
     }
-    /// Does what is due.
-    pub fn handle_deadline(&mut self, now: Time) {}
+
+    /// Bytes that [`Self::write_stream`] would take now.
+    #[must_use]
+    pub fn stream_room(&self, stream: StreamId) -> usize {
+        self.sending.streams[stream.index()].room()
+    }
+
+    /// Bytes of a stream, from its start, that the peer has.
+    #[must_use]
+    pub fn stream_acknowledged(&self, stream: StreamId) -> u64 {
+        self.sending.streams[stream.index()].acknowledged()
+    }
+
+    /// Bytes written to a stream that the peer does not have.
+    #[must_use]
+    pub fn stream_unacknowledged(&self, stream: StreamId) -> u64 {
+        self.sending.streams[stream.index()].unacknowledged()
+    }
+
+    /// Bytes offered that wait to be sent, for the first time or again.
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
+        self.sending.space.waiting()
+    }
+
+    /// Bytes offered that the peer does not have. Zero, with
+    /// [`Self::stream_unacknowledged`] of all streams, means that all has
+    /// crossed.
+    #[must_use]
+    pub fn unacknowledged(&self) -> u64 {
+        self.sending.space.unsettled()
+    }
+
+    /// Changes the rate limits at once.
+    pub fn set_limits(&mut self, now: Time, limits: RateLimits) {
+        self.sending.set_limits(now, limits);
+    }
+
+    /// Changes the law that sets the pace; it starts afresh.
+    pub fn set_policy(&mut self, now: Time, policy: Policy) {
+        self.config.policy = policy;
+        self.sending.set_policy(now, policy);
+    }
+
+    /// The law that sets the pace.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.config.policy
+    }
+
+    /// Stops sending bytes of the linear space; streams, reports and signs of
+    /// life go on.
+    pub fn pause(&mut self) {
+        self.sending.paused = true;
+    }
+
+    /// Ends a pause.
+    pub fn resume(&mut self) {
+        self.sending.paused = false;
+    }
+
+    /// Whether bytes of the linear space are held back by [`Self::pause`].
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.sending.paused
+    }
+
+    /// Ends the session: the peer is told (a few times, for at most a few
+    /// round trips), then [`Event::Closed`] comes. Orderly with [`Code::OK`].
+    /// What has not crossed by now does not cross any more.
+    pub fn close(&mut self, now: Time, code: Code, reason: &str) {
+        self.ending.say(now, code, reason, ClosedBy::Us);
+        self.skip_saying_to_nobody();
+    }
+
+    fn skip_saying_to_nobody(&mut self) {
+        if self.path.target().is_none()
+            && let Some(closed) = self.ending.end_unsaid()
+        {
+            self.on_closed(closed);
+        }
+    }
+
+    /// Whether the session has ended and [`Event::Closed`] was, or is to be,
+    /// collected.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.ending.is_over()
+    }
+
+    /// Whether bulk may flow: datagrams pass both ways and the peer's address
+    /// is confirmed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The peer's address, once it is confirmed.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.path.confirmed()
+    }
+
+    /// Tells how many datagrams this machine is known to have dropped before
+    /// they got here (socket overflow), in all: they are reported as such.
+    pub fn set_socket_drops(&mut self, total: u64) {
+        self.receiving.set_socket_drops(total);
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
-    /// Bytes of the linear space may leave from now on.
-    pub fn offer(&mut self, offset: Offset, length: u64) {}
-    /// Bytes of the linear space need not cross any more.
-    pub fn withdraw(&mut self, offset: Offset, length: u64) {}
-    /// Appends to a stream as many bytes as there is room for.
-    pub fn write_stream(&mut self, stream: StreamId, bytes: &[u8]) -> usize {
-        0
-    }
-    /// Bytes that [`Self::write_stream`] would take now.
-    pub fn stream_room(&self, stream: StreamId) -> usize {
-        0
-    }
-    /// Bytes of a stream that the peer has, from its start.
-    pub fn stream_acknowledged(&self, stream: StreamId) -> u64 {
-        0
-    }
-    /// Bytes offered that wait to be sent (again).
-    pub fn unsent(&self) -> u64 {
-        0
-    }
-    /// Bytes offered that the peer does not have yet.
-    pub fn unacknowledged(&self) -> u64 {
-        0
-    }
-    /// Changes the rate limits.
-    pub fn set_limits(&mut self, now: Time, limits: RateLimits) {}
-    /// Changes the law.
-    pub fn set_policy(&mut self, now: Time, policy: Policy) {}
-    /// Stops sending bytes of the linear space; streams go on.
-    pub fn pause(&mut self) {}
-    /// Ends a pause.
-    pub fn resume(&mut self) {}
-    /// Whether it is paused.
-    pub fn is_paused(&self) -> bool {
-        false
-    }
-    /// Ends the session.
-    pub fn close(&mut self, now: Time, code: Code, reason: &str) {}
-    /// Whether the session has ended.
-    pub fn is_closed(&self) -> bool {
-        false
-    }
-    /// Whether bulk may flow.
-    pub fn is_open(&self) -> bool {
-        false
-    }
-    /// Where the peer is, if known.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        None
-    }
-    /// Datagrams that this machine is known to have dropped before they got
-    /// here (socket overflow), in all.
-    pub fn set_local_drops(&mut self, total: u64) {}
-    /// Figures.
+
+    /// A snapshot of figures.
+    #[must_use]
     pub fn statistics(&self) -> Statistics {
         Statistics {
-            sent: Default::default(),
-            received: Default::default(),
-            path: crate::PathState {
-                rtt: None,
-                rtt_min: None,
-                pace: Default::default(),
-                in_flight: 0,
-                loss: 0.0,
-                packet_size: 1280,
-                silent: false,
-                peer_queue: (0, 0),
+            sent: self.sending.counts,
+            received: self.receiving.counts,
+            path: PathState {
+                rtt: self.sending.rtt.smoothed(),
+                rtt_min: self.sending.rtt.smallest(),
+                pace: self.sending.pace(),
+                in_flight: self.sending.ring.in_flight(),
+                loss: self.sending.loss_rate(),
+                packet_size: self.sending.mtu.current(),
+                silent: self.silence.is_silent(),
+                peer_queue: self.sending.brake.queue(),
             },
-            rate: crate::rate::RateStatistics {
-                phase: "startup",
-                capacity: Default::default(),
-                base_rtt: Default::default(),
-                queue: Default::default(),
-                baseline_loss: 0.0,
-            },
+            rate: self.sending.rate_statistics(),
         }
+    }
+
+    /// When to call [`Self::handle_deadline`] (and then
+    /// [`Self::poll_transmit`]) if nothing else happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadlines().earliest().map(|(at, _)| at)
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        let mut deadlines = Deadlines::default();
+        deadlines.add(Timer::Close, self.ending.deadline());
+        if !self.ending.is_open() {
+            return deadlines;
+        }
+        deadlines
+            .add(Timer::Timeout, Some(self.silence.over_at()))
+            .add(Timer::Path, self.path.deadline())
+            .add(Timer::Opening, self.opening.as_ref().map(Opening::deadline))
+            .add(Timer::Report, self.receiving.reporter.deadline());
+        if self.open {
+            deadlines.add(Timer::Silence, Some(self.silence.deadline(self.sending.rtt.estimate())));
+        }
+        if self.may_send_bulk() {
+            let [pace, tail, echo, receiver] = self.sending.deadlines();
+            deadlines
+                .add(Timer::Mtu, Some(self.sending.mtu.deadline()))
+                .add(Timer::Pace, pace)
+                .add(Timer::Tail, tail)
+                .add(Timer::Echo, echo)
+                .add(Timer::Receiver, receiver);
+        }
+        deadlines
+    }
+
+    fn may_send_bulk(&self) -> bool {
+        self.open && !self.silence.is_silent() && self.ending.is_open()
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_deadline(&mut self, now: Time) {
+        if let Some(closed) = self.ending.give_up(now) {
+            self.on_closed(closed);
+        }
+        if !self.ending.is_open() {
+            return;
+        }
+        if self.silence.is_over(now) {
+            let code = if self.open { Code::PEER_SILENT } else { Code::UDP_BLOCKED };
+            if let Some(closed) = self.ending.drop_silently(code) {
+                self.on_closed(closed);
+            }
+            return;
+        }
+        if let Some(opening) = &mut self.opening
+            && opening.is_blocked(now)
+            && let Some(server) = self.path.target()
+        {
+            self.push(Event::UdpBlocked { server });
+        }
+        if self.open {
+            self.handle_silence(now);
+        }
+    }
+
+    fn handle_silence(&mut self, now: Time) {
+        if self.silence.notice(now, self.sending.rtt.estimate()) {
+            self.sending.on_silence(now);
+        }
+        if self.silence.tell(now) {
+            self.push(Event::LineSilent);
+        }
+    }
+
+    fn on_closed(&mut self, closed: Closed) {
+        self.push(Event::Closed(closed));
+    }
+
+    fn push(&mut self, event: Event) {
+        if self.events.len() >= EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
     }
 }

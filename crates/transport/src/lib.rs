@@ -8,15 +8,38 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod bits;
+mod brake;
+mod close;
 mod config;
 mod connection;
 mod event;
 pub mod lengths;
+mod loss;
+mod mtu;
+mod numbers;
+mod opening;
+mod outgoing;
+mod pacer;
+mod packet;
+mod path;
 mod protection;
+mod random;
+mod ranges;
 pub mod rate;
+mod receiving;
+mod reporter;
+mod return_path;
+mod rtt;
+mod sending;
+mod sent;
+mod silence;
 mod statistics;
+mod streams;
+mod tail;
 pub mod testing;
 mod time;
+mod timer;
 
 pub use application::{Application, Delivery, QueueState};
 pub use config::{Config, Payload, Role};

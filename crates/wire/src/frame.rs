@@ -158,6 +158,10 @@ impl Iterator for Runs<'_> {
 
 /// Ranges that arrived but could not be kept (disk queue full): to be sent
 /// again, and no loss of the path.
+///
+/// It stands in front of the [`Slice`]s of its datagram and qualifies them:
+/// what they say arrived is not acknowledged as far as it is shed. So a
+/// datagram with slices names every range that is shed at the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shed<'a> {
     bytes: &'a [u8],

@@ -1,0 +1,129 @@
+//! Spreads datagrams over time: short bursts at the pace that is allowed.
+
+use std::time::Duration;
+
+use limosa_wire::Rate;
+
+use crate::Time;
+
+/// Longest burst, in time at the present pace …
+const BURST: Duration = Duration::from_micros(250);
+/// … unless that is less than so many datagrams.
+const DATAGRAMS: u32 = 2;
+/// Lateness of the driver that is made up for at most.
+const LATE: Duration = Duration::from_millis(5);
+
+/// When the next burst may leave.
+///
+/// A burst begins when the one before has been paid for by time, and ends
+/// when it is as long as a burst may be. What the driver wakes up too late is
+/// owed and paid back by shorter pauses, not by longer bursts; idle time is
+/// not owed.
+#[derive(Debug, Default)]
+pub(crate) struct Pacer {
+    /// All that was sent is paid for at this time.
+    paid: Time,
+    owed: Duration,
+    /// Whether only the pace held the sender back last time.
+    held: bool,
+    in_burst: bool,
+}
+
+impl Pacer {
+    /// Whether a datagram of `size` may leave now at `pace`.
+    pub(crate) fn admits(&mut self, now: Time, pace: Rate, size: usize) -> bool {
+        if self.in_burst {
+            let cost = pace.time_for(size as u64);
+            let burst = BURST.max(cost * DATAGRAMS);
+            self.in_burst = self.paid + cost <= now + burst;
+            self.held = !self.in_burst;
+            return self.in_burst;
+        }
+        if now < self.paid {
+            self.held = true;
+            return false;
+        }
+        if self.held {
+            self.owed = (self.owed + now.since(self.paid)).min(LATE);
+        }
+        self.paid = now;
+        self.held = false;
+        true
+    }
+
+    /// A datagram of `size` has left.
+    pub(crate) fn sent(&mut self, now: Time, pace: Rate, size: usize) {
+        self.paid = self.paid.max(now);
+        self.in_burst = true;
+        let cost = pace.time_for(size as u64).min(Duration::from_secs(10));
+        let paid_back = self.owed.min(cost / 4);
+        self.owed -= paid_back;
+        self.paid = self.paid + (cost - paid_back);
+    }
+
+    /// There was nothing to send, or something else than the pace forbade it:
+    /// credit does not pile up.
+    pub(crate) fn idle(&mut self, now: Time) {
+        self.in_burst = false;
+        self.held = false;
+        self.owed = Duration::ZERO;
+        self.paid = self.paid.max(now);
+    }
+
+    /// When the next burst may begin, if the pace is what holds it back.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.held.then_some(self.paid)
+    }
+
+    /// Begins a new path or law: old debts are forgotten.
+    pub(crate) fn reset(&mut self, now: Time) {
+        *self = Self { paid: now, ..Self::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(megabits: u64) -> Rate {
+        Rate::from_bits_per_second(megabits * 1_000_000)
+    }
+
+    fn burst(pacer: &mut Pacer, now: Time, pace: Rate) -> u32 {
+        let mut count = 0;
+        while pacer.admits(now, pace, 1500) {
+            pacer.sent(now, pace, 1500);
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn a_burst_lasts_a_quarter_millisecond_or_two_datagrams() {
+        assert_eq!(burst(&mut Pacer::default(), Time::ZERO, rate(1_000)), 20, "12 us each");
+        assert_eq!(burst(&mut Pacer::default(), Time::ZERO, rate(10)), 2);
+    }
+
+    #[test]
+    fn the_pace_is_kept_when_the_driver_wakes_late() {
+        let (mut pacer, pace) = (Pacer::default(), rate(1_000));
+        let mut now = Time::ZERO;
+        let mut sent = 0;
+        while now < Time::from_micros(100_000) {
+            let count = burst(&mut pacer, now, pace);
+            assert!(count <= 27, "burst of {count}");
+            sent += count;
+            now = pacer.deadline().unwrap() + Duration::from_micros(50);
+        }
+        assert!((8_250..8_450).contains(&sent), "{sent} of 8333");
+    }
+
+    #[test]
+    fn idle_time_is_not_made_up_for() {
+        let (mut pacer, pace) = (Pacer::default(), rate(1_000));
+        burst(&mut pacer, Time::ZERO, pace);
+        pacer.idle(Time::from_micros(10_000));
+        assert!(burst(&mut pacer, Time::from_micros(20_000), pace) <= 21);
+        assert_eq!(burst(&mut pacer, Time::from_micros(20_100), pace), 0);
+    }
+}

@@ -1,0 +1,287 @@
+//! When the receiver reports, and what a report says.
+//!
+//! Reports go by time. One speaks of every number from the peer's floor to
+//! the highest that arrived as long as that fits its budget, one percent of
+//! what was delivered since the last; else first the interval grows, then a
+//! report speaks of the newest numbers and of a part of the older ones in
+//! turn. What reports may take of a narrow way back is bounded beside.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use limosa_wire::frame::{self, Report, SliceBuilder};
+use limosa_wire::{Offset, PacketNumber, PeerTime};
+
+use crate::Time;
+use crate::numbers::Numbers;
+use crate::packet::PacketBuilder;
+use crate::ranges::RangeSet;
+
+/// Reports that follow what they speak of, so that a lost one costs nothing.
+const REPEATS: u8 = 3;
+/// Share of delivered bytes that reports may take.
+const SHARE: u64 = 100;
+/// What a report may always take, bytes.
+const ALWAYS: u64 = 2 * 1_280;
+/// A report with nothing unusual to say, bytes as an IP packet.
+const SMALL: u64 = 140;
+/// Bytes that a change between arrived and missing takes in a slice, in
+/// halves.
+const CHANGE: u64 = 3;
+/// The interval grows to so many times itself before a report is cut.
+const STRETCH: u32 = 4;
+/// Longest interval that is granted to a peer, and shortest.
+const INTERVAL: Range<Duration> = Duration::from_millis(1)..Duration::from_secs(2);
+/// Before the peer has stated its wish.
+const FIRST_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Most arrival times kept for one report.
+const STAMPS: usize = 32;
+/// Most shed ranges that are told: all of them stand in every datagram of a
+/// report, beside the arrival times.
+pub(crate) const SHED_RANGES: usize = 32;
+
+/// What the receiver says of itself in every report.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReceiverState {
+    pub(crate) largest_at: PeerTime,
+    pub(crate) delivered_packets: u64,
+    pub(crate) delivered_bytes: u64,
+    pub(crate) congestion_marks: u64,
+    pub(crate) local_drops: u64,
+    pub(crate) queued: u64,
+    pub(crate) queue_capacity: u64,
+    pub(crate) drained: u64,
+}
+
+/// Schedules and writes reports.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    interval: Duration,
+    last: Option<Time>,
+    /// When the next is due, if there is anything to say.
+    due: Option<Time>,
+    repeats: u8,
+    /// Bytes delivered as of the last report.
+    delivered: u64,
+    stamps: Vec<(PacketNumber, PeerTime)>,
+    plan: Option<Plan>,
+    /// Where the turn through older numbers goes on.
+    turn: u64,
+    runs: SliceBuilder,
+}
+
+/// A report being written.
+#[derive(Debug)]
+struct Plan {
+    newest: Range<u64>,
+    older: Range<u64>,
+    /// Bytes still to be written.
+    left: u64,
+    bytes: u64,
+}
+
+impl Reporter {
+    pub(crate) fn new() -> Self {
+        Self {
+            interval: FIRST_INTERVAL,
+            last: None,
+            due: None,
+            repeats: 0,
+            delivered: 0,
+            stamps: Vec::with_capacity(STAMPS),
+            plan: None,
+            turn: 0,
+            runs: SliceBuilder::default(),
+        }
+    }
+
+    /// The peer wishes for reports every `micros`.
+    pub(crate) fn set_interval(&mut self, micros: u64) {
+        self.interval = Duration::from_micros(micros).clamp(INTERVAL.start, INTERVAL.end);
+    }
+
+    /// A datagram arrived that asks for a report.
+    pub(crate) fn on_asked(&mut self, now: Time) {
+        self.repeats = REPEATS;
+        self.want(now);
+    }
+
+    /// Something is to be said though nobody asked.
+    pub(crate) fn on_news(&mut self, now: Time) {
+        self.repeats = self.repeats.max(1);
+        self.want(now);
+    }
+
+    fn want(&mut self, now: Time) {
+        let soonest = self.last.map_or(now, |last| last + self.interval);
+        self.due.get_or_insert(soonest.max(now));
+    }
+
+    /// The peer asked for the arrival time of a datagram.
+    pub(crate) fn stamp(&mut self, number: PacketNumber, at: PeerTime) {
+        if self.stamps.len() < STAMPS {
+            self.stamps.push((number, at));
+        }
+    }
+
+    /// The report cannot be sent now: try again later.
+    pub(crate) fn postpone(&mut self, now: Time) {
+        self.plan = None;
+        self.due = Some(now + self.interval);
+    }
+
+    /// When a report is due.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        if self.plan.is_some() { Some(Time::ZERO) } else { self.due }
+    }
+
+    /// Starts a report if one is due and affordable; whether one is being
+    /// written. `narrow` is what the way back carries, in bytes per second.
+    pub(crate) fn start(&mut self, now: Time, numbers: &Numbers, delivered: u64, narrow: f64) -> bool {
+        if self.plan.is_some() {
+            return true;
+        }
+        if self.due.is_none_or(|due| due > now) {
+            return false;
+        }
+        let all = numbers.reported();
+        let changes = numbers.changes(all.clone());
+        let wanted = SMALL + changes * CHANGE / 2;
+        let since = self.last.map_or(self.interval, |last| now.since(last)).max(Duration::from_micros(100));
+        let earned = (delivered.saturating_sub(self.delivered) / SHARE).max(ALWAYS);
+        let carried = saturating(narrow * since.as_secs_f64());
+        if carried < wanted.min(4 * SMALL) || (wanted > earned.min(carried) && since < self.interval * STRETCH) {
+            self.due = Some(now + self.interval);
+            return false;
+        }
+        self.plan = Some(self.make_plan(all, wanted, earned.min(carried)));
+        self.delivered = delivered;
+        true
+    }
+
+    fn make_plan(&self, all: Range<u64>, wanted: u64, budget: u64) -> Plan {
+        if wanted <= budget {
+            return Plan { newest: all.clone(), older: all.start..all.start, left: budget.max(2 * wanted), bytes: 0 };
+        }
+        let span = all.end - all.start;
+        let newest = all.end - span.min(span * budget / wanted / 2 + 1);
+        let turn = if (all.start..newest).contains(&self.turn) { self.turn } else { all.start };
+        Plan { newest: newest..all.end, older: turn..newest, left: budget, bytes: 0 }
+    }
+
+    /// Writes one datagram of the report begun; the caller asks again while
+    /// [`Self::deadline`] is in the past.
+    pub(crate) fn write(
+        &mut self,
+        now: Time,
+        numbers: &Numbers,
+        state: &ReceiverState,
+        shed: &RangeSet,
+        packet: &mut PacketBuilder<'_>,
+    ) {
+        let Some(mut plan) = self.plan.take() else { return };
+        let Some(largest) = numbers.largest() else { return };
+        let before = packet.room();
+        self.write_state(now, largest, state, packet);
+        write_shed(shed, packet);
+        let mut newest = plan.newest.clone();
+        self.write_slice(&mut newest, largest, numbers, packet);
+        plan.newest = newest;
+        if plan.newest.is_empty() {
+            let mut older = plan.older.clone();
+            self.write_slice(&mut older, largest, numbers, packet);
+            plan.older = older;
+        }
+        let used = (before - packet.room()) as u64;
+        plan.bytes += used;
+        plan.left = plan.left.saturating_sub(used);
+        let done = plan.newest.is_empty() && plan.older.is_empty();
+        if done || plan.left < SMALL {
+            self.turn = plan.older.start;
+            self.finish(now);
+        } else {
+            self.plan = Some(plan);
+        }
+    }
+
+    fn finish(&mut self, now: Time) {
+        self.last = Some(now);
+        self.repeats = self.repeats.saturating_sub(1);
+        self.due = (self.repeats > 0).then(|| now + self.interval);
+    }
+
+    fn write_state(
+        &mut self,
+        now: Time,
+        largest: PacketNumber,
+        state: &ReceiverState,
+        packet: &mut PacketBuilder<'_>,
+    ) {
+        let report = Report {
+            largest,
+            largest_at: state.largest_at,
+            sent_at: PeerTime(now.micros()),
+            delivered_packets: state.delivered_packets,
+            delivered_bytes: state.delivered_bytes,
+            congestion_marks: state.congestion_marks,
+            local_drops: state.local_drops,
+            interval_us: u64::try_from(self.interval.as_micros()).unwrap_or(u64::MAX),
+            queued: state.queued,
+            queue_capacity: state.queue_capacity,
+            drained: state.drained,
+            stamps: frame::Stamps::default(),
+        };
+        self.stamps.sort_unstable();
+        frame::put_report(packet.sink(), &report, &self.stamps);
+        self.stamps.clear();
+    }
+
+    /// Writes as much of `range` as fits and takes it off its front.
+    fn write_slice(
+        &mut self,
+        range: &mut Range<u64>,
+        largest: PacketNumber,
+        numbers: &Numbers,
+        packet: &mut PacketBuilder<'_>,
+    ) {
+        let room = packet.room();
+        let Some(first) = PacketNumber::new(range.start).filter(|_| !range.is_empty()) else { return };
+        self.runs.clear();
+        let mut expected = true;
+        while !range.is_empty() {
+            let (arrived, end) = numbers.run(range.clone());
+            if arrived != expected && !self.runs.push(0, expected, room) {
+                break;
+            }
+            if !self.runs.push(end - range.start, arrived, room) {
+                break;
+            }
+            range.start = end;
+            expected = !arrived;
+        }
+        if !self.runs.is_empty() {
+            self.runs.put(packet.sink(), first, largest);
+        }
+    }
+}
+
+/// Every slice stands behind the ranges that what it says arrived could not
+/// keep.
+fn write_shed(shed: &RangeSet, packet: &mut PacketBuilder<'_>) {
+    if shed.is_empty() {
+        return;
+    }
+    let mut ranges = [(Offset(0), 0); SHED_RANGES];
+    let mut count = 0;
+    for (place, range) in ranges.iter_mut().zip(shed.iter()) {
+        *place = (Offset(range.start), range.end - range.start);
+        count += 1;
+    }
+    frame::put_shed(packet.sink(), &ranges[..count]);
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn saturating(bytes: f64) -> u64 {
+    bytes as u64
+}
