@@ -38,6 +38,17 @@ pub(super) struct Claim {
     before: f64,
 }
 
+/// What a claim does next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Send at least this much.
+    Press(f64),
+    /// Enough, or too much of a queue.
+    Over,
+    /// Sending more brings no more: there is no more, whatever trains say.
+    InVain,
+}
+
 impl Claim {
     /// Begins where a line of `hint` bytes per second gave us only `rate`.
     pub(super) fn begin(s: &Sample, rate: f64, hint: f64) -> Option<Self> {
@@ -60,19 +71,19 @@ impl Claim {
         self.look = later(s.now, LOOK * s.base_rtt.max(s.interval));
     }
 
-    /// The least pace while the claim lasts.
-    pub(super) fn on_sample(&mut self, s: &Sample, rate: f64, target: f64) -> Option<f64> {
+    /// Presses on, or ends.
+    pub(super) fn on_sample(&mut self, s: &Sample, rate: f64, target: f64) -> Step {
         let deep = s.queue > 2.0 * target + QUEUE * s.horizon();
         if rate >= self.goal || s.now >= self.until || deep {
-            return None;
+            return Step::Over;
         }
         if s.now >= self.look {
             if rate < PROGRESS * self.before {
-                return None;
+                return Step::InVain;
             }
             self.before = rate;
             self.postpone(s);
         }
-        Some((PRESSURE * rate).min(rate + self.step))
+        Step::Press((PRESSURE * rate).min(rate + self.step))
     }
 }

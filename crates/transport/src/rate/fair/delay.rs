@@ -5,10 +5,11 @@
 //! target one round trip from now, as the bytes under way tell; a law on the
 //! queue as measured would swing with every round trip of delay.
 
-use super::claim::Claim;
+use super::claim::{self, Claim};
 use super::down::{self, Down};
 use super::drain::{self, Company, Drain, Grid, Watch};
 use super::profile::Profile;
+use super::rivals::Rivals;
 use super::share::{Judged, Share};
 use super::verify::{self, Verify};
 use super::{Sample, later, seconds_since};
@@ -57,6 +58,8 @@ pub(super) struct DelayMode {
     aside: Option<Aside>,
     watch: Option<Watch>,
     alike_until: Option<Time>,
+    rivals: Rivals,
+    left: Option<Left>,
     claim: Option<Claim>,
     claimed: Option<f64>,
     /// After a claim: no more than this until a drain has shown the base delay,
@@ -79,6 +82,22 @@ enum Aside {
 pub(super) enum Change {
     /// The path is longer by so many seconds: move the base delay.
     Longer(f64),
+    /// Others keep the buffer full.
+    Compete,
+}
+
+/// When competing was left, and with what.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    at: Time,
+    rate: f64,
+}
+
+impl Left {
+    /// It was too early: a loss-driven flow had only backed off.
+    fn regretted(&self, s: &Sample, share: &Share, target: f64) -> bool {
+        seconds_since(s.now, self.at) < 20.0 && share.rate < 0.72 * self.rate && s.queue > 0.9 * target
+    }
 }
 
 /// A shallow buffer, learnt from loss.
@@ -93,9 +112,19 @@ struct BufferLimit {
 }
 
 impl DelayMode {
-    /// Follows start-up, on a line that trains say carries `hint`.
-    pub(super) fn after_startup(s: &Sample, share: &Share, hint: Option<f64>) -> Self {
-        let claim = hint.and_then(|hint| Claim::begin(s, share.rate, hint));
+    /// Follows competing; `alike` if the others turned out to be of our kind.
+    pub(super) fn after_competing(s: &Sample, share: &Share, alike: bool) -> Self {
+        let bar = if alike { 5.0 + 4.0 * s.base_rtt } else { 0.0 };
+        Self {
+            alike_until: alike.then(|| later(s.now, bar)),
+            left: Some(Left { at: s.now, rate: share.rate }),
+            ..Self::default()
+        }
+    }
+
+    /// Follows start-up.
+    pub(super) fn after_startup(s: &Sample, share: &Share) -> Self {
+        let claim = Claim::begin(s, share.rate, share.hint);
         Self { claim, deep_drains: if claim.is_some() { DEEP_DRAINS } else { 0 }, ..Self::default() }
     }
 
@@ -107,16 +136,6 @@ impl DelayMode {
             Some(Aside::Down(_)) => "down",
             Some(Aside::Verify(_)) => "verify",
         }
-    }
-
-    /// The queue aimed at, in seconds.
-    pub(super) fn target(&self) -> f64 {
-        self.target
-    }
-
-    /// Whether the others were found to be of our kind, not long ago.
-    pub(super) fn among_alike(&self, now: Time) -> bool {
-        self.alike_until.is_some_and(|until| now < until)
     }
 
     /// Takes in a sample; answers with the pace.
@@ -140,14 +159,25 @@ impl DelayMode {
             let barred = self.search_barred(s.now, share.rate);
             let may = !judged.congested && !limited && !barred && self.aside.is_none();
             self.search.on_sample(s, self.target, share.rate, may);
-            self.press(s, judged);
+            self.press(s, judged, share);
             let change = self.watch_company(s, judged, share, profile);
             if change.is_some() {
                 return (share.rate, change);
             }
             self.begin_aside(s, judged, share);
+            if self.must_compete(s, judged, share, profile) {
+                return (share.rate, Some(Change::Compete));
+            }
         }
         (self.pace(s, judged, share), None)
+    }
+
+    fn must_compete(&mut self, s: &Sample, judged: &Judged, share: &Share, profile: &Profile) -> bool {
+        let ours = self.aside.is_some() || self.watch.is_some() || self.claim.is_some();
+        let signs = self.rivals.on_sample(s, judged, share, profile, self.target, ours);
+        let was_wrong = self.left.is_some_and(|left| left.regretted(s, share, self.target));
+        let barred = self.alike_until.is_some_and(|until| s.now < until);
+        profile.compete.is_some() && !barred && (signs || was_wrong)
     }
 
     /// Whether the delay is under suspicion of being the path's own.
@@ -161,21 +191,24 @@ impl DelayMode {
         begun
     }
 
-    fn press(&mut self, s: &Sample, judged: &Judged) {
-        let target = self.target;
-        let aside = self.aside.is_some();
-        let claim = self.claim.as_mut().filter(|_| !judged.congested);
-        self.claimed = claim.and_then(|claim| {
-            if aside {
-                claim.postpone(s);
-            }
-            claim.on_sample(s, judged.rate, target)
-        });
-        if self.claimed.is_none()
-            && let Some(claim) = self.claim.take()
-        {
-            self.hold = Some(claim.goal());
+    fn press(&mut self, s: &Sample, judged: &Judged, share: &mut Share) {
+        self.claimed = None;
+        let Some(mut claim) = self.claim.take() else {
+            return;
+        };
+        if self.aside.is_some() {
+            claim.postpone(s);
         }
+        match claim.on_sample(s, judged.rate, self.target) {
+            claim::Step::Press(rate) if !judged.congested => {
+                self.claimed = Some(rate);
+                self.claim = Some(claim);
+                return;
+            }
+            claim::Step::InVain => share.hint = 0.0,
+            _ => {}
+        }
+        self.hold = Some(claim.goal());
     }
 
     fn set_target(&mut self, s: &Sample, judged: &Judged, share: &Share, profile: &Profile, limited: bool) {

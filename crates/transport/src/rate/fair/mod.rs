@@ -10,11 +10,13 @@
 //! marks do.
 
 mod claim;
+mod compete;
 mod delay;
 mod down;
 mod drain;
 mod loss;
 mod profile;
+mod rivals;
 mod share;
 mod startup;
 #[cfg(test)]
@@ -29,6 +31,7 @@ use limosa_wire::{PacketNumber, Rate};
 use super::measure::{Meter, Sample, later, sane_pace, seconds_since};
 use super::{Allowance, PathReport, RateControl, RateLimits, RateStatistics, Sent};
 use crate::Time;
+use compete::{Compete, Leave};
 use delay::{Change, DelayMode};
 use profile::Profile;
 use share::Share;
@@ -64,6 +67,7 @@ pub struct Fair {
 enum Phase {
     Startup(Startup),
     Delay(Box<DelayMode>, Share),
+    Compete(Box<Compete>, Share),
 }
 
 impl Fair {
@@ -102,6 +106,15 @@ impl Fair {
         self.pace * time + 64.0 * self.meter.packet()
     }
 
+    fn compete(&mut self, s: &Sample) {
+        if let Phase::Delay(_, share) = &self.phase {
+            let mode = Compete::begin(s, share);
+            self.pace = sane_pace(mode.pace());
+            self.in_flight = mode.in_flight(s);
+            self.phase = Phase::Compete(Box::new(mode), share.clone());
+        }
+    }
+
     fn on_sample(&mut self, s: &Sample) {
         let limited = self.limited_at.is_some_and(|at| at >= s.oldest);
         let capped = self.pace >= self.ceiling();
@@ -111,8 +124,9 @@ impl Fair {
                 let left = startup.on_sample(s, self.trains.hint(), limited && !capped);
                 self.pace = sane_pace(startup.rate());
                 self.in_flight = self.startup_in_flight();
-                if let Some(share) = left {
-                    let mode = DelayMode::after_startup(s, &share, self.trains.hint());
+                if let Some(mut share) = left {
+                    share.hint = self.trains.hint().unwrap_or(0.0);
+                    let mode = DelayMode::after_startup(s, &share);
                     self.phase = Phase::Delay(Box::new(mode), share);
                     self.on_sample(s);
                 }
@@ -123,8 +137,22 @@ impl Fair {
                 self.pace = sane_pace(pace);
                 let time = s.rtt.max(s.base_rtt).max(IN_FLIGHT_RTT) + IN_FLIGHT_QUEUE;
                 self.in_flight = share.rate * (IN_FLIGHT * time + REPORTS * s.interval);
-                if let Some(Change::Longer(by)) = change {
-                    self.meter.rebase(by);
+                match change {
+                    Some(Change::Longer(by)) => self.meter.rebase(by),
+                    Some(Change::Compete) => self.compete(s),
+                    None => {}
+                }
+            }
+            Phase::Compete(mode, share) => {
+                let judged = share.judge(s);
+                let target = self.profile.target_queue(judged.rate);
+                let Some(constants) = &self.profile.compete else { return };
+                let left = mode.on_sample(s, &judged, share, constants, target);
+                self.pace = sane_pace(mode.pace());
+                self.in_flight = mode.in_flight(s);
+                if let Some(left) = left {
+                    let mode = DelayMode::after_competing(s, share, left == Leave::Alike);
+                    self.phase = Phase::Delay(Box::new(mode), share.clone());
                 }
             }
         }
@@ -177,7 +205,7 @@ impl RateControl for Fair {
         let (rtt, packet) = (self.meter.base_rtt(), self.meter.packet());
         let train = match &self.phase {
             Phase::Startup(startup) => startup.train(now, pace, rtt, packet),
-            Phase::Delay(..) => 0,
+            Phase::Delay(..) | Phase::Compete(..) => 0,
         };
         Allowance { pace: Rate::from_bytes_per_second(pace), in_flight: self.in_flight.max(4.0 * packet) as u64, train }
     }
@@ -194,6 +222,7 @@ impl RateControl for Fair {
         let (phase, capacity, loss) = match &self.phase {
             Phase::Startup(startup) => ("startup", startup.rate(), 0.0),
             Phase::Delay(mode, share) => (mode.phase(), share.rate, share.baseline.rate()),
+            Phase::Compete(_, share) => ("compete", share.rate, share.baseline.rate()),
         };
         RateStatistics {
             phase,

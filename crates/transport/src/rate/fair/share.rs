@@ -26,6 +26,8 @@ pub(super) struct Share {
     /// The baseline when it was last put to the test.
     verified: f64,
     best: Best,
+    /// What packet trains say the line carries; 0 if they are not believed.
+    pub(super) hint: f64,
     /// Deepest queue seen without any loss, in seconds.
     deepest: f64,
 }
@@ -38,6 +40,7 @@ impl Share {
             doubtful: false,
             verified: baseline.rate(),
             best: Best::default(),
+            hint: 0.0,
             deepest: 0.0,
         }
     }
@@ -50,6 +53,11 @@ impl Share {
     /// The most the line has carried for us of late.
     pub(super) fn best(&self) -> f64 {
         self.best.rate().max(self.rate)
+    }
+
+    /// What the line seems to carry in all.
+    pub(super) fn reference(&self) -> f64 {
+        self.best().max(self.hint)
     }
 
     /// Moves the estimate towards `rate` by `gain`.

@@ -1,0 +1,208 @@
+//! Beside flows that fill the buffer: a virtual CUBIC, paced.
+//!
+//! No fixed queue gives an even share beside a loss-driven flow, whose queue
+//! grows with the buffer; so we grow a window as it does (RFC 9438) and back
+//! off at *excess* loss. Late-comers are helped to about half of the line, and
+//! nobody takes more than a little above it. On a common grid of time the
+//! window is lowered for a moment: if the queue falls by much more than our
+//! part, others yielded too, and are of our kind.
+
+use super::drain::Grid;
+use super::profile::CompeteProfile;
+use super::share::{Judged, Share};
+use super::{Sample, later, seconds_since};
+use crate::Time;
+
+/// Packet that the cubic growth counts in, in bytes.
+const SEGMENT: f64 = 1500.0;
+/// Part of the line at which we begin, and at which catching up ends.
+const BEGIN: f64 = 0.45;
+const CAUGHT_UP: f64 = 0.47;
+/// Growth per round trip while catching up, and the losses that end it: at
+/// first and when taken up again.
+const CATCH_UP: f64 = 0.15;
+const CATCH_UP_LOSSES: (u32, u32) = (3, 2);
+/// Part of the line below which it is taken up again, and how often, seconds.
+const FAR_BEHIND: f64 = 0.3;
+const CATCH_UP_EVERY: f64 = 20.0;
+/// Below this part the back-off is softer, at most so soft: a paced flow sees
+/// losses that a bursty one misses.
+const BEHIND: f64 = 0.42;
+const SOFTEST: f64 = 0.85;
+/// The yield probe: period in seconds per two round trips, factor on the
+/// window, and how many times our own part the queue must fall.
+const PROBE_EVERY: f64 = 20.0;
+const PROBE: f64 = 0.65;
+const YIELDED: f64 = 1.7;
+
+/// The window and what grows it.
+#[derive(Clone, Debug)]
+pub(super) struct Compete {
+    window: f64,
+    srtt: f64,
+    epoch: Epoch,
+    catch_up: CatchUp,
+    reduced_at: Time,
+    short_since: Option<Time>,
+    grid: Grid,
+    probe: Option<Probe>,
+}
+
+/// Growth since the last back-off.
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    since: Time,
+    most: f64,
+    start: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct CatchUp {
+    losses_left: u32,
+    since: Time,
+}
+
+/// A yield probe under way.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    queue: f64,
+    lowest: f64,
+    own: f64,
+    until: Time,
+}
+
+/// How competing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// The queue is gone.
+    Quiet,
+    /// The others are of our kind.
+    Alike,
+}
+
+impl Compete {
+    pub(super) fn begin(s: &Sample, share: &Share) -> Self {
+        let srtt = s.rtt;
+        let window = share.rate.max(BEGIN * share.reference()) * srtt;
+        Self {
+            window,
+            srtt,
+            epoch: Epoch { since: s.now, most: window, start: window },
+            catch_up: CatchUp { losses_left: CATCH_UP_LOSSES.0, since: s.now },
+            reduced_at: s.now,
+            short_since: None,
+            grid: Grid::default(),
+            probe: None,
+        }
+    }
+
+    pub(super) fn pace(&self) -> f64 {
+        let factor = if self.probe.is_some() { PROBE } else { 1.0 };
+        factor * self.window / self.srtt
+    }
+
+    pub(super) fn in_flight(&self, s: &Sample) -> f64 {
+        self.pace() * (self.srtt.max(s.rtt) + 2.0 * s.interval)
+    }
+
+    /// Takes in a sample; says when to leave.
+    pub(super) fn on_sample(
+        &mut self,
+        s: &Sample,
+        judged: &Judged,
+        share: &mut Share,
+        profile: &CompeteProfile,
+        target: f64,
+    ) -> Option<Leave> {
+        self.srtt += (s.elapsed / s.rtt).min(1.0) * (s.rtt - self.srtt);
+        share.note(s.now, judged.rate);
+        share.approach(judged.rate, (s.elapsed / s.window).min(1.0));
+        let line = share.reference();
+        if self.probe.is_none() {
+            if judged.congested && s.newest > self.reduced_at {
+                self.back_off(s, judged, line, profile);
+            } else {
+                self.grow(s, judged, line, profile);
+            }
+        }
+        self.window = self.window.clamp(4.0 * SEGMENT, (profile.ceiling * line * self.srtt).max(4.0 * SEGMENT));
+        if self.is_quiet(s, target) {
+            return Some(Leave::Quiet);
+        }
+        self.probe(s, line)
+    }
+
+    fn grow(&mut self, s: &Sample, judged: &Judged, line: f64, profile: &CompeteProfile) {
+        let growth = s.elapsed / self.srtt;
+        let lacking = judged.rate < CAUGHT_UP * line;
+        let again = seconds_since(s.now, self.catch_up.since) > CATCH_UP_EVERY;
+        if again && judged.rate < FAR_BEHIND * line {
+            self.catch_up = CatchUp { losses_left: CATCH_UP_LOSSES.1, since: s.now };
+        }
+        if lacking && self.catch_up.losses_left > 0 {
+            self.window *= 1.0 + CATCH_UP * growth.min(1.0);
+            self.epoch = Epoch { since: s.now, most: self.window, start: self.window };
+            return;
+        }
+        let cubic = self.cubic(s, profile).max(self.friendly(s, profile));
+        let most = self.window * (1.0 + 0.5 * growth.min(1.0));
+        self.window = cubic.clamp(self.window, most.max(self.window));
+    }
+
+    /// W(t) of RFC 9438, section 4.2, in bytes.
+    fn cubic(&self, s: &Sample, profile: &CompeteProfile) -> f64 {
+        let (most, start) = (self.epoch.most / SEGMENT, self.epoch.start / SEGMENT);
+        let k = ((most - start).max(0.0) / profile.growth).cbrt();
+        let t = seconds_since(s.now, self.epoch.since) + self.srtt;
+        SEGMENT * (most + profile.growth * (t - k).powi(3))
+    }
+
+    /// The window that Reno would have, section 4.3.
+    fn friendly(&self, s: &Sample, profile: &CompeteProfile) -> f64 {
+        let alpha = 3.0 * (1.0 - profile.beta) / (1.0 + profile.beta);
+        let trips = seconds_since(s.now, self.epoch.since) / self.srtt;
+        self.epoch.start + SEGMENT * alpha * trips
+    }
+
+    fn back_off(&mut self, s: &Sample, judged: &Judged, line: f64, profile: &CompeteProfile) {
+        self.catch_up.losses_left = self.catch_up.losses_left.saturating_sub(1);
+        let lack = ((BEHIND - judged.rate / line) / BEHIND).clamp(0.0, 1.0);
+        let soft = profile.beta + (SOFTEST - profile.beta).max(0.0) * (3.0 * lack).min(1.0);
+        let converged = self.window < self.epoch.most;
+        let most = if converged { self.window * (1.0 + soft) / 2.0 } else { self.window };
+        self.window *= soft;
+        self.epoch = Epoch { since: s.now, most, start: self.window };
+        self.reduced_at = s.now;
+    }
+
+    /// Nobody fills the buffer any more.
+    fn is_quiet(&mut self, s: &Sample, target: f64) -> bool {
+        if s.queue > 1.2 * target || self.probe.is_some() {
+            self.short_since = None;
+            return false;
+        }
+        let since = *self.short_since.get_or_insert(s.now);
+        let patience = if s.queue < target / 4.0 { 4.0 * s.base_rtt + 0.1 } else { 1.0 + 6.0 * s.base_rtt };
+        seconds_since(s.now, since) > patience
+    }
+
+    fn probe(&mut self, s: &Sample, line: f64) -> Option<Leave> {
+        let due = self.grid.passed(s.now, PROBE_EVERY * (2.0 * s.base_rtt).ceil().max(1.0));
+        if let Some(probe) = &mut self.probe {
+            probe.lowest = probe.lowest.min(s.queue);
+            if s.now < probe.until {
+                return None;
+            }
+            let fell = probe.queue - probe.lowest;
+            let alike = fell > YIELDED * probe.own;
+            self.probe = None;
+            return alike.then_some(Leave::Alike);
+        }
+        if due {
+            let length = s.base_rtt + (1.0 - PROBE) * self.srtt + s.rtt;
+            let own = (1.0 - PROBE) * self.window / line;
+            self.probe = Some(Probe { queue: s.queue, lowest: s.queue, own, until: later(s.now, length) });
+        }
+        None
+    }
+}
