@@ -60,6 +60,8 @@ pub struct FlowOutcome {
 /// What became of a session.
 #[derive(Clone, Debug)]
 pub struct SessionOutcome {
+    /// When the last byte was sent for the first time.
+    pub sent: Option<Time>,
     /// When the last byte had arrived.
     pub arrived: Option<Time>,
     /// When the sender knew that.
@@ -79,6 +81,7 @@ pub struct SessionOutcome {
 impl SessionOutcome {
     fn of(near: &End, far: &End) -> Self {
         Self {
+            sent: near.sent(),
             arrived: far.finished(),
             acknowledged: near.finished(),
             sender: near.statistics(),
@@ -172,14 +175,15 @@ impl Outcome {
     }
 
     /// What the first flow, a session, got of what was possible from the end of
-    /// start-up (the first time at 90 %) to the arrival of its last byte.
+    /// start-up (the first time at 90 %) until the last new byte it sent could
+    /// arrive: repetitions of what was lost at the very end come later.
     #[must_use]
     pub fn steady(&self) -> Option<f64> {
         let flow = self.flows.first()?;
         let from = flow.start.since(Time::ZERO) + self.time_to(0.9)?;
-        let until = flow.session.as_ref()?.arrived?.since(Time::ZERO);
-        // The last tick is cut, as the line is idle after the last byte.
-        let until = until.saturating_sub(self.tick);
+        let session = flow.session.as_ref()?;
+        session.arrived?;
+        let until = session.sent?.since(Time::ZERO) + self.rtt / 2;
         (until > from).then(|| self.share(0, &(from..until)))
     }
 

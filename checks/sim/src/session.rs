@@ -116,6 +116,7 @@ pub struct End {
     events: Vec<(Time, Event)>,
     dropped: u64,
     finished: Option<Time>,
+    sent: Option<Time>,
 }
 
 impl End {
@@ -130,6 +131,7 @@ impl End {
             events: Vec::new(),
             dropped: 0,
             finished: None,
+            sent: None,
         }
     }
 
@@ -162,6 +164,12 @@ impl End {
     #[must_use]
     pub fn finished(&self) -> Option<Time> {
         self.finished
+    }
+
+    /// When the last byte was sent for the first time.
+    #[must_use]
+    pub fn sent(&self) -> Option<Time> {
+        self.sent
     }
 
     /// The connection, for orders: pause, close, limits.
@@ -199,6 +207,9 @@ impl End {
         }
         if self.finished.is_none() && self.space.is_complete() {
             self.finished = Some(now);
+        }
+        if self.sent.is_none() && self.space.is_sent() {
+            self.sent = Some(now);
         }
     }
 

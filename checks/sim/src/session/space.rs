@@ -18,6 +18,8 @@ pub struct Space {
     /// start and end of each run.
     settled: BTreeMap<u64, u64>,
     settled_bytes: u64,
+    /// End of what was asked for to be sent.
+    asked: u64,
     duplicate_bytes: u64,
     shed_bytes: u64,
     wrong_bytes: u64,
@@ -32,6 +34,7 @@ impl Space {
             payload,
             settled: BTreeMap::new(),
             settled_bytes: 0,
+            asked: 0,
             duplicate_bytes: 0,
             shed_bytes: 0,
             wrong_bytes: 0,
@@ -58,6 +61,12 @@ impl Space {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.settled_bytes >= self.size
+    }
+
+    /// Whether every byte has been sent once.
+    #[must_use]
+    pub fn is_sent(&self) -> bool {
+        self.asked >= self.size
     }
 
     /// Bytes that arrived again.
@@ -135,6 +144,7 @@ fn byte_at(offset: u64) -> u8 {
 impl Application for Space {
     fn fill(&mut self, offset: Offset, out: &mut [u8]) -> usize {
         let length = self.size.saturating_sub(offset.0).min(out.len() as u64) as usize;
+        self.asked = self.asked.max(offset.0 + length as u64);
         if self.payload == Payload::Bytes {
             for (byte, at) in out[..length].iter_mut().zip(offset.0..) {
                 *byte = byte_at(at);
