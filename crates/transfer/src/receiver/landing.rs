@@ -9,9 +9,10 @@
 //! | several, or a directory | `d` | anything | `d/` and their own names; `d` is made if missing |
 //! | content of a directory (`src/`) | `d` | anything | merged into `d`; `d` is made if missing |
 //!
-//! The sending side announces the content of a directory by a directory entry
-//! with an empty path first; so "one file" is recognised by the first entry:
-//! no directory, and no `/` in its path.
+//! "One file" is one source whose first entry is no directory and has no `/` in
+//! its path. The content of a directory that holds a single file looks the
+//! same; so whoever asks for content counts it as more than one source, or
+//! announces the directory itself with an empty path first.
 
 use limosa_storage::{ErrorKind, FollowLinks, PathError, Result, Store, StorePath};
 

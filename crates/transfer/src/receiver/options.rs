@@ -50,8 +50,9 @@ pub struct ReceiverOptions {
 }
 
 impl ReceiverOptions {
-    /// Options for `sources` sources (as many as the user named) that go to a
-    /// surveyed destination, proven by `algorithm`. Unless set otherwise:
+    /// Options for `sources` sources (as many as the user named, the content of
+    /// a directory counted as two) that go to a surveyed destination, proven by
+    /// `algorithm`. Unless set otherwise:
     /// resume level 1, files that differ are replaced, durability `file`, and
     /// the destination is as fresh as the survey says.
     #[must_use]

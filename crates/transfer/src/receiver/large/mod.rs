@@ -148,15 +148,6 @@ impl LargeFile {
         &self.about
     }
 
-    pub(super) fn wanted(&self) -> bool {
-        self.wanted
-    }
-
-    /// Whether the sender said how its reading ended.
-    pub(super) fn ended(&self) -> bool {
-        self.end.is_some()
-    }
-
     /// Where the furthest of its extents ends.
     pub(super) fn furthest(&self) -> u64 {
         self.furthest
