@@ -25,7 +25,7 @@ pub mod algorithms;
 pub mod channel;
 pub mod client;
 mod error;
-// pub mod front;
+pub mod front;
 pub mod known_hosts;
 pub mod prompt;
 pub mod request;

@@ -32,10 +32,9 @@ pub(crate) struct Remembering {
 
 /// One connection's carrier.
 pub(crate) struct Courier {
-    pub(crate) line: Box<dyn Line>,
-    pub(crate) first: Remote,
-    pub(crate) remembering: Option<Remembering>,
-    pub(crate) works: watch::Sender<Option<Remote>>,
+    line: Box<dyn Line>,
+    first: Remote,
+    proof: Option<Proof>,
 }
 
 /// The caller's side of a channel while it is served.
@@ -75,13 +74,25 @@ enum Outcome {
 }
 
 impl Courier {
+    /// A carrier on `line` that tries `first` first, and says in `works` what
+    /// works.
+    pub(crate) fn new(
+        line: Box<dyn Line>,
+        first: Remote,
+        remembering: Option<Remembering>,
+        works: watch::Sender<Option<Remote>>,
+    ) -> Self {
+        let proof = Some(Proof { works, remembering, remote: first });
+        Self { line, first, proof }
+    }
+
     /// Starts the session program and carries bytes until the end.
     pub(crate) async fn run(mut self, feed: Feed) {
         let Feed { stream, mut closing } = feed;
         let (writes, reads) = split(stream);
         let mut caller = Caller { reads, writes, done: false, kept: Vec::new(), progress: Progress::Written(0) };
         let end = match self.start(&mut caller).await {
-            Ok((started, first)) => carry(started, first, caller, &mut closing).await,
+            Ok((started, first)) => carry(started, first, caller, &mut closing, self.proof.take()).await,
             Err(error) => {
                 // The stream outlives the verdict, so the caller sees it.
                 closing.finish(End::Broken(Arc::new(error)));
@@ -109,7 +120,9 @@ impl Courier {
             };
             match settle(&mut started, caller).await {
                 Outcome::Runs(event) => {
-                    self.settled(remote, event.as_ref());
+                    if let Some(proof) = &mut self.proof {
+                        proof.remote = remote;
+                    }
                     return Ok((started, event));
                 }
                 Outcome::NotStarted(reason) => {
@@ -120,15 +133,20 @@ impl Courier {
         }
         Err(SshError::NoSession { tried: tried.join("; ") })
     }
+}
 
-    /// Notes what worked; only an answer of the program proves it.
-    fn settled(&self, remote: Remote, event: Option<&Event>) {
-        if !matches!(event, Some(Event::Data(_))) {
-            return;
-        }
-        self.works.send_replace(Some(remote));
+/// Notes what works once the program has answered; only that proves it.
+pub(crate) struct Proof {
+    works: watch::Sender<Option<Remote>>,
+    remembering: Option<Remembering>,
+    remote: Remote,
+}
+
+impl Proof {
+    fn note(self) {
+        self.works.send_replace(Some(self.remote));
         if let Some(Remembering { memory, host, port }) = &self.remembering {
-            memory.remember(host, *port, remote);
+            memory.remember(host, *port, self.remote);
         }
     }
 }
@@ -187,6 +205,7 @@ async fn carry(
     first: Option<Event>,
     caller: Caller,
     closing: &mut Closing,
+    proof: Option<Proof>,
 ) -> (End, (WriteHalf<DuplexStream>, ReadHalf<DuplexStream>)) {
     let Started { mut input, mut output } = started;
     let left = caller.unwritten().to_vec();
@@ -201,7 +220,7 @@ async fn carry(
             closing.dropped().await;
             tokio::time::sleep(CLOSING_TIME).await;
         };
-        let down = receive(first, output.as_mut(), &mut reads);
+        let down = receive(first, output.as_mut(), &mut reads, proof);
         tokio::select! {
             end = down => end,
             () = up => End::Closed { status: None, stderr: String::new() },
@@ -211,7 +230,12 @@ async fn carry(
 }
 
 /// Hands what comes back to the caller until the end.
-async fn receive(first: Option<Event>, output: &mut dyn Output, reads: &mut WriteHalf<DuplexStream>) -> End {
+async fn receive(
+    first: Option<Event>,
+    output: &mut dyn Output,
+    reads: &mut WriteHalf<DuplexStream>,
+    mut proof: Option<Proof>,
+) -> End {
     let mut event = match first {
         Some(event) => event,
         None => output.next().await,
@@ -219,6 +243,9 @@ async fn receive(first: Option<Event>, output: &mut dyn Output, reads: &mut Writ
     loop {
         match event {
             Event::Data(bytes) => {
+                if let Some(proof) = proof.take() {
+                    proof.note();
+                }
                 // A caller that no longer reads may still wait for the end.
                 let _ = reads.write_all(&bytes).await;
             }

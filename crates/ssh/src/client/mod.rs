@@ -323,12 +323,9 @@ impl Plan {
         let remembered = port.and_then(|port| memory.remote(&self.host, port));
         let (works, started) = watch::channel(None);
         let host = self.host;
-        let courier = Courier {
-            line,
-            first: remembered.unwrap_or(Remote::Subsystem),
-            remembering: port.map(|port| Remembering { memory, host, port }),
-            works,
-        };
+        let remembering = port.map(|port| Remembering { memory, host, port });
+        let first = remembered.unwrap_or(Remote::Subsystem);
+        let courier = Courier::new(line, first, remembering, works);
         let (channel, feed) = channel::pair();
         tokio::spawn(courier.run(feed));
         Connected { channel, peer_addr, port, rtt, setup, host_key, choice, started }

@@ -8,11 +8,14 @@
 use super::line::{BoxFuture, CANNOT_RUN, Event, Line, Output, Started, Tail};
 use super::{HostKeyPolicy, LoggedIn, Plan, Remote, setup_since};
 use crate::{HostKeyProblem, SUBSYSTEM, SshError};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
@@ -342,13 +345,39 @@ impl Line for SystemLine {
             };
             let Running { child, stdin, stdout, said, asked } = running;
             let output = SystemOutput { child, stdout, said, asked, answered: false, at_end: false };
-            Ok(Started { input: Box::new(stdin), output: Box::new(output) })
+            Ok(Started { input: Box::new(Stdin(Some(stdin))), output: Box::new(output) })
         })
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         // Every child is killed when dropped, if it has not ended by then.
         Box::pin(async {})
+    }
+}
+
+/// A child's standard input, which closes on shutdown; the runtime's own does
+/// so only when dropped.
+struct Stdin(Option<ChildStdin>);
+
+impl Stdin {
+    fn open(&mut self) -> io::Result<Pin<&mut ChildStdin>> {
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        self.0.as_mut().map(Pin::new).ok_or_else(closed)
+    }
+}
+
+impl AsyncWrite for Stdin {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.open()?.poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.open()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0 = None;
+        Poll::Ready(Ok(()))
     }
 }
 
