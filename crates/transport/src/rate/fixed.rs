@@ -89,3 +89,25 @@ impl RateControl for Fixed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::line::Line;
+
+    #[test]
+    fn it_keeps_its_rate_and_tells_what_that_does() {
+        let rate = |megabits: u64| Rate::from_bits_per_second(megabits * 1_000_000);
+        let limits = RateLimits { target: Some(rate(110)), cap: rate(500) };
+        let mut line = Line::new(100, 20, 0.0);
+        let law = Fixed::new(line.now(), Some(Duration::from_millis(10)), limits);
+        line.add(Box::new(law), 10);
+        line.run(3.0);
+        let seen = line.flow(0).law.statistics();
+        assert!((15..=21).contains(&seen.queue.as_millis()), "{seen:?}");
+        assert!((0.06..0.12).contains(&seen.baseline_loss), "{seen:?}");
+        line.flow(0).law.set_limits(Time::ZERO, RateLimits { target: Some(rate(110)), cap: rate(50) });
+        line.run(1.0);
+        assert!((line.use_over(1.0) - 0.5).abs() < 0.01);
+    }
+}

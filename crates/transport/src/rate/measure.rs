@@ -382,3 +382,156 @@ impl Delay {
         back as f64 * 1e-6 - out as f64 * 1e-9
     }
 }
+
+#[cfg(test)]
+impl Sample {
+    /// A full window at `now` seconds on an empty line of 50 ms: all that was
+    /// sent at `rate` bytes per second passed.
+    pub(super) fn calm(now: f64, rate: f64) -> Self {
+        let at = later(Time::ZERO, now);
+        let packets = rate * 0.05 / 1500.0;
+        Self {
+            now: at,
+            elapsed: 0.00625,
+            interval: 0.00625,
+            window: 0.05,
+            full: true,
+            base_rtt: 0.05,
+            rtt: 0.05,
+            passed: rate,
+            sent: rate,
+            delivered: rate,
+            packets,
+            loss: 0.0,
+            marked: 0.0,
+            fresh_packets: packets / 8.0,
+            fresh_lost: 0.0,
+            queue: 0.0,
+            queue_last: 0.0,
+            queue_low: 0.0,
+            queue_high: 0.0,
+            base_delay: 0.0,
+            jump: 0.0,
+            gap: 0.00625,
+            newest: at - Duration::from_millis(50),
+            oldest: at - Duration::from_millis(100),
+            ahead: rate * 0.05,
+        }
+    }
+
+    /// The same with a queue of `seconds`.
+    pub(super) fn with_queue(self, seconds: f64) -> Self {
+        Self {
+            queue: seconds,
+            queue_last: seconds,
+            queue_low: seconds,
+            queue_high: seconds,
+            rtt: self.base_rtt + seconds,
+            ..self
+        }
+    }
+
+    /// The same with `share` of the packets lost.
+    pub(super) fn with_loss(self, share: f64) -> Self {
+        Self { loss: share, fresh_lost: share * self.fresh_packets, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use limosa_wire::{PacketNumber, PeerTime};
+    use proptest::prelude::*;
+
+    fn sent(number: u64, micros: u64) -> Sent {
+        Sent {
+            number: PacketNumber::new(number).unwrap_or_default(),
+            at: Time::from_micros(micros),
+            sent_bytes: (number + 1) * 1500,
+            size: 1500,
+        }
+    }
+
+    fn report(number: u64, sent_at: u64, received: u64, delivered: u64) -> PathReport<'static> {
+        PathReport {
+            now: Time::from_micros(received + 5_000),
+            largest: Stamp { sent: sent(number, sent_at), received_at: PeerTime(received + 900_000) },
+            delivered_packets: delivered,
+            delivered_bytes: delivered.saturating_mul(1500),
+            stamps: &[],
+            congestion_marks: 0,
+            in_flight: 0,
+            interval: Duration::from_millis(5),
+            held: Duration::ZERO,
+        }
+    }
+
+    fn started() -> Meter {
+        let mut meter = Meter::default();
+        meter.restart(Time::ZERO, Some(Duration::from_millis(10)));
+        meter
+    }
+
+    #[test]
+    fn a_window_measures_rates_loss_and_queue() {
+        let mut meter = started();
+        let mut last = None;
+        // 1,000 packets a second are sent, 800 pass, every tenth is lost.
+        for i in 0..40 {
+            let (number, queue) = (i * 5, i * 1_250);
+            let r = report(number, i * 5_000, i * 5_000 + 5_000 + queue, number * 9 / 10);
+            meter.on_sent(r.largest.sent);
+            last = meter.on_report(&r).or(last);
+        }
+        let s = last.expect("a sample");
+        assert!((s.sent / 1500.0 - 1000.0).abs() < 1.0, "{s:?}");
+        assert!((s.passed / 1500.0 - 800.0).abs() < 1.0, "{s:?}");
+        assert!((s.loss - 0.1).abs() < 0.06, "{s:?}");
+        assert!((s.queue - 0.04875).abs() < 0.0001, "{s:?}");
+        assert!(s.full && (s.base_rtt - 0.01).abs() < 1e-6, "{s:?}");
+    }
+
+    #[test]
+    fn the_base_delay_follows_a_drifting_clock() {
+        let mut meter = started();
+        let mut queue = 0.0;
+        for i in 0..12_000_u64 {
+            // The receiver's clock runs 50 ppm fast.
+            let received = i * 5_000 + 5_000 + i / 4;
+            let r = report(i * 5, i * 5_000, received, i * 5);
+            queue = meter.on_report(&r).map_or(queue, |s| s.queue);
+        }
+        assert!(queue < 0.000_1, "{queue}");
+    }
+
+    #[test]
+    fn reports_of_an_earlier_path_and_old_news_are_ignored() {
+        let mut meter = started();
+        assert!(meter.on_report(&report(10, 0, 10_000, 10)).is_none());
+        assert!(meter.on_report(&report(20, 5_000, 15_000, 20)).is_some());
+        assert!(meter.on_report(&report(20, 5_000, 15_000, 20)).is_none());
+        meter.restart(Time::from_micros(1_000_000), None);
+        assert!(meter.on_report(&report(30, 900_000, 1_100_000, 30)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_report_makes_a_figure_that_is_no_number(
+            reports in proptest::collection::vec(any::<(u64, u64, u64, u64, u64)>(), 1..60),
+        ) {
+            let mut meter = started();
+            for (number, at, received, packets, bytes) in reports {
+                let mut r = report(number >> 17, at >> 24, 0, packets);
+                r.largest.received_at = PeerTime(received);
+                r.now = Time::from_nanos(at);
+                r.delivered_bytes = bytes;
+                meter.on_sent(r.largest.sent);
+                if let Some(s) = meter.on_report(&r) {
+                    for figure in [s.passed, s.sent, s.delivered, s.loss, s.queue, s.queue_high, s.rtt, s.ahead] {
+                        prop_assert!(figure.is_finite() && figure >= 0.0, "{s:?}");
+                    }
+                }
+            }
+        }
+    }
+}

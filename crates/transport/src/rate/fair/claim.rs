@@ -14,8 +14,8 @@ use crate::Time;
 /// Hint relative to the share at which there seem to be others.
 const CROWDED: f64 = 1.4;
 /// Part of the line that is claimed. Nobody knows yet how many others there
-/// are: this much leaves two flows at 63:37 and four at 21:21:21:37.
-const PART: f64 = 0.35;
+/// are: this much leaves two flows at 62:38 and four at 21:21:21:37.
+const PART: f64 = 0.38;
 /// How far above its measured rate a claim sends, and at most by which part of
 /// the line.
 const PRESSURE: f64 = 1.4;
@@ -85,5 +85,27 @@ impl Claim {
             self.postpone(s);
         }
         Step::Press((PRESSURE * rate).min(rate + self.step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_presses_on_to_its_goal() {
+        let s = Sample::calm(1.0, 10e6);
+        assert!(Claim::begin(&s, 100e6, 125e6).is_none(), "nothing to claim");
+        let mut claim = Claim::begin(&s, 10e6, 125e6).expect("crowded");
+        assert_eq!(claim.on_sample(&s, 10e6, 0.0025), Step::Press(14e6));
+        assert_eq!(claim.on_sample(&s, 30e6, 0.0025), Step::Press(30e6 + 0.06 * 125e6));
+        assert_eq!(claim.on_sample(&s, 50e6, 0.0025), Step::Over);
+    }
+
+    #[test]
+    fn it_ends_where_pressing_brings_nothing_or_too_much_of_a_queue() {
+        let mut claim = Claim::begin(&Sample::calm(1.0, 10e6), 10e6, 125e6).expect("crowded");
+        assert_eq!(claim.on_sample(&Sample::calm(1.1, 10e6).with_queue(0.05), 10e6, 0.0025), Step::Over);
+        assert_eq!(claim.on_sample(&Sample::calm(1.2, 10e6), 10e6, 0.0025), Step::InVain);
     }
 }

@@ -206,3 +206,78 @@ impl Compete {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::fair::loss::BaselineLoss;
+    use crate::rate::fair::profile::FAIR;
+
+    struct Bench {
+        mode: Compete,
+        share: Share,
+        now: f64,
+    }
+
+    fn bench(part: f64) -> Bench {
+        let mut share = Share::new(part * 25e6, BaselineLoss::default());
+        share.note(Time::ZERO, 25e6);
+        let mode = Compete::begin(&Sample::calm(1.0, share.rate).with_queue(0.05), &share);
+        Bench { mode, share, now: 1.0 }
+    }
+
+    impl Bench {
+        fn step(&mut self, queue: f64, loss: f64) -> Option<Leave> {
+            self.now += 0.00625;
+            let s = Sample::calm(self.now, self.mode.pace()).with_queue(queue).with_loss(loss);
+            let judged = self.share.judge(&s);
+            let constants = FAIR.compete.as_ref().expect("fair competes");
+            self.mode.on_sample(&s, &judged, &mut self.share, constants, 0.008)
+        }
+    }
+
+    #[test]
+    fn it_begins_near_half_grows_and_stays_below_its_ceiling() {
+        let mut bench = bench(0.1);
+        let begin = bench.mode.pace();
+        assert!((0.44..0.46).contains(&(begin / 25e6)));
+        for _ in 0..800 {
+            assert_eq!(bench.step(0.05, 0.0), None);
+        }
+        assert!(bench.mode.pace() > begin && bench.mode.pace() <= 0.59 * 25e6);
+    }
+
+    #[test]
+    fn loss_lowers_it_once_per_round_trip() {
+        let mut bench = bench(0.5);
+        for _ in 0..40 {
+            bench.step(0.05, 0.0);
+        }
+        let before = bench.mode.pace();
+        for _ in 0..6 {
+            bench.step(0.05, 0.05);
+        }
+        let after = bench.mode.pace();
+        assert!((0.65..0.8).contains(&(after / before)), "{before} {after}");
+    }
+
+    #[test]
+    fn it_ends_soon_after_the_queue_is_gone() {
+        let mut bench = bench(0.5);
+        let steps = (0..400).position(|_| bench.step(0.001, 0.0) == Some(Leave::Quiet));
+        assert!(steps.is_some_and(|steps| steps < 80), "{steps:?}");
+    }
+
+    #[test]
+    fn others_that_yield_at_the_same_moment_are_alike() {
+        let mut bench = bench(0.5);
+        let yields = |bench: &mut Bench, low: f64| {
+            (0..5_000).find_map(|_| {
+                let queue = if bench.mode.probe.is_some() { low } else { 0.05 };
+                bench.step(queue, 0.0)
+            })
+        };
+        assert_eq!(yields(&mut bench, 0.04), None);
+        assert_eq!(yields(&mut bench, 0.01), Some(Leave::Alike));
+    }
+}

@@ -31,9 +31,10 @@ const SEARCH: f64 = 3.0;
 /// the law's horizon.
 const SEARCH_RTT: f64 = 0.02;
 const SEARCH_HORIZON: f64 = 0.4;
-/// After loss the target is this share of the buffer, relaxed by so much after
-/// so many seconds.
-const BUFFER_SHARE: f64 = 0.6;
+/// After loss the target is this share of the buffer: for who has half of the
+/// line or more, and for who has next to nothing, so that flows still converge.
+const BUFFER_SHARE: (f64, f64) = (0.6, 0.85);
+/// The limit is relaxed by so much after so many seconds.
 const RELAX: f64 = 1.3;
 const RELAX_EVERY: f64 = 10.0;
 /// How long loss bars the search, in seconds, at first and at most.
@@ -219,7 +220,9 @@ impl DelayMode {
                 limit.queue *= RELAX;
                 limit.since = s.now;
             }
-            self.target = self.target.min(limit.queue).max(TARGET_FLOOR);
+            let part =
+                BUFFER_SHARE.1 - (BUFFER_SHARE.1 - BUFFER_SHARE.0) * (2.0 * share.rate / share.reference()).min(1.0);
+            self.target = self.target.min(part * limit.queue).max(TARGET_FLOOR);
         }
     }
 
@@ -228,7 +231,7 @@ impl DelayMode {
             let bar = self.bar_length(s.now);
             // Loss on a queue that was deeper before tells nothing of buffers.
             let known = self.limit.map_or(f64::MAX, |limit| limit.queue);
-            let queue = if judged.overflow { BUFFER_SHARE * s.queue_high } else { known };
+            let queue = if judged.overflow { s.queue_high } else { known };
             self.limit = Some(BufferLimit {
                 queue: queue.max(TARGET_FLOOR),
                 since: s.now,

@@ -56,3 +56,26 @@ impl Down {
         (s.now >= self.given_up).then_some(Outcome::Nothing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(s: impl Fn(f64) -> Sample) -> Option<Outcome> {
+        let mut down = Down::begin(&s(1.0));
+        (1..80).find_map(|i| down.on_sample(&s(1.0 + f64::from(i) * 0.00625), 0.0025))
+    }
+
+    #[test]
+    fn loss_on_an_empty_queue_is_the_lines() {
+        let Some(Outcome::Baseline(rate)) = run(|now| Sample::calm(now, 1e8).with_loss(0.05)) else {
+            panic!("no baseline");
+        };
+        assert!((rate - 0.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn loss_on_a_queue_teaches_nothing() {
+        assert_eq!(run(|now| Sample::calm(now, 1e8).with_loss(0.05).with_queue(0.003)), Some(Outcome::Nothing));
+    }
+}

@@ -140,3 +140,42 @@ impl Watch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::fair::loss::BaselineLoss;
+
+    #[test]
+    fn all_meet_on_one_grid() {
+        let (mut near, mut far) = (Grid::default(), Grid::default());
+        let mut met = 0;
+        for i in 0..3_000 {
+            let now = Time::from_micros(i * 10_000);
+            let (a, b) = (near.passed(now, period(0.01)), far.passed(now, period(0.3)));
+            assert!(!b || a, "every point of the long period is one of the short");
+            met += u32::from(b);
+        }
+        assert_eq!(met, 7);
+    }
+
+    fn watch(part: f64, queues: &[f64]) -> Option<Company> {
+        let mut share = Share::new(part * 125e6, BaselineLoss::default());
+        share.note(Time::ZERO, 125e6);
+        let before = Sample::calm(1.0, 125e6).with_queue(0.004);
+        let drain = Drain::begin(&before, false);
+        let mut watch = Watch::begin(&before, &drain, &share);
+        let step = 0.2 / queues.len() as f64;
+        let samples = queues.iter().zip(1..);
+        samples
+            .filter_map(|(&q, i)| watch.on_sample(&Sample::calm(1.0 + step * f64::from(i), 1e8).with_queue(q), false))
+            .next()
+    }
+
+    #[test]
+    fn what_the_queue_does_says_who_is_there() {
+        assert_eq!(watch(0.5, &[0.003, 0.001, 0.0, 0.001]), Some(Company::Alike));
+        assert_eq!(watch(0.5, &[0.0045, 0.005, 0.0035, 0.004]), Some(Company::Foreign));
+        assert_eq!(watch(1.0, &[0.004, 0.004, 0.004, 0.004]), Some(Company::Nobody));
+    }
+}

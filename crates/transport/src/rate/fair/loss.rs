@@ -4,8 +4,8 @@ use super::Sample;
 
 /// Packets over which the baseline follows loss seen on an empty queue.
 const UPWARD_PACKETS: f64 = 20_000.0;
-/// Packets over which it falls when less is lost than it says.
-const DOWNWARD_PACKETS: f64 = 50_000.0;
+/// Losses that the baseline must predict before it is compared with those seen.
+const PREDICTED: f64 = 40.0;
 /// Random loss comes in bursts: allowance on its variance where a buffer can
 /// have overflowed, and where it cannot.
 const BURSTINESS: f64 = 4.0;
@@ -39,19 +39,30 @@ impl BaselineLoss {
         self.approach(lost, packets, UPWARD_PACKETS);
     }
 
-    /// Falls where the window shows clearly less loss than the baseline.
-    pub(super) fn relax(&mut self, s: &Sample) {
-        let spread = 2.0 * (BURSTINESS * self.0 / s.packets.max(1.0)).sqrt();
-        if s.full && s.loss < self.0 - spread {
-            self.approach(s.loss * s.fresh_packets, s.fresh_packets, DOWNWARD_PACKETS);
-        }
-    }
-
     fn approach(&mut self, lost: f64, packets: f64, over: f64) {
         if packets >= 1.0 {
             let gain = (packets / over).min(1.0);
             *self = Self::new(self.0 + gain * (lost / packets - self.0));
         }
+    }
+}
+
+/// Finds that less is lost than the baseline says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Relaxation(LossCount);
+
+impl Relaxation {
+    /// Lowers `baseline` halfway once chance cannot explain the difference.
+    pub(super) fn on_sample(&mut self, s: &Sample, baseline: &mut BaselineLoss) {
+        self.0.add(s);
+        let predicted = self.0.packets * baseline.rate();
+        if predicted < PREDICTED {
+            return;
+        }
+        if self.0.lost < predicted - 2.0 * (BURSTINESS * predicted).sqrt() {
+            *baseline = BaselineLoss::new((baseline.rate() + self.0.rate()) / 2.0);
+        }
+        *self = Self::default();
     }
 }
 
@@ -73,5 +84,45 @@ impl LossCount {
             return 0.0;
         }
         (self.lost / self.packets).clamp(0.0, 0.95)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_loss_counts_only_where_none_was_seen_and_a_buffer_may_overflow() {
+        let clean = BaselineLoss::default();
+        assert!(clean.excess(0.01, 100.0, true) > 0.0);
+        assert!(clean.excess(0.01, 100.0, false) == 0.0);
+        assert!(BaselineLoss::new(0.01).excess(0.02, 100.0, true) == 0.0);
+    }
+
+    #[test]
+    fn chance_is_no_excess_but_a_step_is() {
+        let line = BaselineLoss::new(0.05);
+        assert!(line.excess(0.06, 2_000.0, true) == 0.0);
+        assert!((line.excess(0.15, 2_000.0, true) - 0.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_baseline_is_learnt_and_forgotten() {
+        let mut line = BaselineLoss::default();
+        for _ in 0..1_000 {
+            line.learn(1.0, 100.0);
+        }
+        assert!((line.rate() - 0.01).abs() < 0.001);
+        let mut relaxation = Relaxation::default();
+        for _ in 0..1_000 {
+            relaxation.on_sample(&Sample::calm(1.0, 125e6), &mut line);
+        }
+        assert!(line.rate() < 0.001);
+    }
+
+    #[test]
+    fn nonsense_is_not_taken_over() {
+        assert!(BaselineLoss::new(f64::NAN).rate() == 0.0);
+        assert!(BaselineLoss::new(7.0).rate() < 1.0);
     }
 }

@@ -52,3 +52,24 @@ impl Profile {
         (queue < self.queue_range.1).then_some(rate)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_falls_with_the_rate_within_bounds() {
+        let millis = |megabits: f64| FAIR.target_queue(megabits * 125e3) * 1e3;
+        assert!((millis(100.0) - 7.9).abs() < 0.1);
+        assert!((millis(1_000.0) - 2.5).abs() < 1e-9);
+        assert!((millis(100_000.0) - 0.8).abs() < 1e-9);
+        assert!((millis(0.0) - 12.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_queue_says_what_each_flow_has() {
+        let queue = FAIR.target_queue(31e6);
+        assert!((FAIR.rate_at(queue).unwrap_or(0.0) - 31e6).abs() < 1.0);
+        assert_eq!(FAIR.rate_at(0.012), None);
+    }
+}

@@ -132,3 +132,35 @@ impl Rivals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::fair::loss::BaselineLoss;
+    use crate::rate::fair::profile::FAIR;
+
+    /// Seconds until `queue` makes a flow with `part` of a gigabit compete.
+    fn patience(part: f64, queue: f64) -> Option<f64> {
+        let mut share = Share::new(part * 125e6, BaselineLoss::default());
+        share.note(Time::ZERO, 125e6);
+        let target = FAIR.target_queue(share.rate);
+        let mut rivals = Rivals::default();
+        (0..3_200).map(|i| f64::from(i) * 0.00625).find(|&t| {
+            let s = Sample::calm(1.0 + t, share.rate).with_queue(if t < 0.1 { 0.001 } else { queue });
+            let judged = share.judge(&s);
+            rivals.on_sample(&s, &judged, &share, &FAIR, target, false)
+        })
+    }
+
+    #[test]
+    fn a_queue_far_above_the_target_is_rivalled_soon_a_lower_one_later() {
+        let (soon, later) = (patience(0.5, 0.05).unwrap_or(99.0), patience(0.3, 0.0075).unwrap_or(99.0));
+        assert!(soon < 3.0 && (3.0..10.0).contains(&later), "{soon} {later}");
+    }
+
+    #[test]
+    fn a_queue_at_the_target_or_in_a_shallow_buffer_is_left_alone() {
+        assert_eq!(patience(0.5, 0.0035), None);
+        assert_eq!(patience(1.0, 0.006), None);
+    }
+}

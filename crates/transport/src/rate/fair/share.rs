@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::loss::BaselineLoss;
+use super::loss::{BaselineLoss, Relaxation};
 use super::{Sample, later};
 use crate::Time;
 use crate::rate::measure::sane_pace;
@@ -25,6 +25,7 @@ pub(super) struct Share {
     pub(super) doubtful: bool,
     /// The baseline when it was last put to the test.
     verified: f64,
+    relaxation: Relaxation,
     best: Best,
     /// What packet trains say the line carries; 0 if they are not believed.
     pub(super) hint: f64,
@@ -39,6 +40,7 @@ impl Share {
             baseline,
             doubtful: false,
             verified: baseline.rate(),
+            relaxation: Relaxation::default(),
             best: Best::default(),
             hint: 0.0,
             deepest: 0.0,
@@ -98,7 +100,7 @@ impl Share {
             self.learn(s);
         }
         let rate = s.passed * (1.0 - excess);
-        self.baseline.relax(s);
+        self.relaxation.on_sample(s, &mut self.baseline);
         Judged { rate, excess, congested: excess > 0.0 || s.marked * s.packets >= 1.0, overflow }
     }
 }

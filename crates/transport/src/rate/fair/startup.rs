@@ -133,3 +133,52 @@ enum End {
     Queue,
     Loss,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn startup() -> Startup {
+        Startup::new(Time::ZERO, 0.05, 1500.0, None)
+    }
+
+    #[test]
+    fn the_rate_is_four_times_what_arrives() {
+        let mut startup = startup();
+        assert!((startup.rate() - 64.0 * 1500.0 / 0.05).abs() < 1.0);
+        assert!(startup.on_sample(&Sample::calm(0.1, 5e6), None, false).is_none());
+        assert!((startup.rate() - 20e6).abs() < 1.0);
+        assert!(startup.on_sample(&Sample::calm(0.2, 20e6), Some(25e6), false).is_none());
+        assert!((startup.rate() - 27e6).abs() < 1.0, "trains cap it");
+    }
+
+    #[test]
+    fn a_standing_queue_ends_it_with_what_was_delivered() {
+        let mut startup = startup();
+        let full = Sample::calm(0.3, 125e6).with_queue(0.004);
+        assert!(startup.on_sample(&full, None, false).is_none(), "once may be chance");
+        let share = startup.on_sample(&full, None, false).expect("twice is a queue");
+        assert!((share.rate - 125e6).abs() < 1.0 && !share.doubtful);
+    }
+
+    #[test]
+    fn a_standstill_ends_it_and_leaves_its_loss_in_doubt() {
+        let mut startup = startup();
+        let mut end = None;
+        for i in 0..60 {
+            let s = Sample::calm(0.1 + f64::from(i) * 0.00625, 125e6).with_loss(0.3);
+            end = end.or_else(|| startup.on_sample(&s, None, false));
+        }
+        let share = end.expect("an end");
+        assert!(share.doubtful && (share.rate - 125e6).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_source_with_little_to_send_does_not_end_it() {
+        let mut startup = startup();
+        for i in 0..100 {
+            let s = Sample::calm(0.1 + f64::from(i) * 0.00625, 1e6);
+            assert!(startup.on_sample(&s, None, true).is_none());
+        }
+    }
+}

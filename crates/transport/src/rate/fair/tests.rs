@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use limosa_wire::Rate;
+use limosa_wire::{PacketNumber, PeerTime, Rate};
+use proptest::prelude::*;
 
 use super::Fair;
+use crate::Time;
 use crate::rate::line::Line;
-use crate::rate::{RateControl, RateLimits};
+use crate::rate::{Fixed, PathReport, RateControl, RateLimits, Sent, Stamp};
 
 const OPEN: RateLimits = RateLimits { target: None, cap: Rate::UNLIMITED };
 
@@ -124,4 +126,90 @@ fn a_cap_holds_and_lifting_it_is_noticed_at_once() {
     line.flow(0).law.set_limits(now, OPEN);
     line.run(0.5);
     assert!(line.use_over(1.0) > 0.9);
+}
+
+/// Calls that may come in any order, with any numbers.
+#[derive(Clone, Debug)]
+enum Call {
+    Send { size: u32, limited: bool },
+    Report { number: u64, received: u64, packets: u64, bytes: u64, marks: u64, interval: u64, held: u64 },
+    Train { first: u64, last: u64 },
+    Silence,
+    Path { rtt: u64 },
+    Limits { target: Option<u64>, cap: u64 },
+    Wait { nanos: u64 },
+}
+
+fn any_call() -> impl Strategy<Value = Call> {
+    let short = 0..200_000_000_u64;
+    prop_oneof![
+        8 => (any::<u32>(), any::<bool>()).prop_map(|(size, limited)| Call::Send { size, limited }),
+        8 => any::<(u64, u64, u64, u64, u64, u64, u64)>().prop_map(
+            |(number, received, packets, bytes, marks, interval, held)| {
+                Call::Report { number, received, packets, bytes, marks, interval, held }
+            }
+        ),
+        2 => any::<(u64, u64)>().prop_map(|(first, last)| Call::Train { first, last }),
+        1 => Just(Call::Silence),
+        1 => any::<u64>().prop_map(|rtt| Call::Path { rtt }),
+        1 => (any::<Option<u64>>(), any::<u64>()).prop_map(|(target, cap)| Call::Limits { target, cap }),
+        8 => short.prop_map(|nanos| Call::Wait { nanos }),
+        1 => any::<u64>().prop_map(|nanos| Call::Wait { nanos }),
+    ]
+}
+
+/// Makes `calls` on `law`; every pace must be one that can be kept.
+fn torment(law: &mut dyn RateControl, calls: Vec<Call>) -> Result<(), TestCaseError> {
+    let (mut now, mut log) = (Time::ZERO, Vec::<Sent>::new());
+    for call in calls {
+        match call {
+            Call::Send { size, limited } => {
+                let before = log.last().map_or(0, |sent| sent.sent_bytes);
+                let number = PacketNumber::new(log.len() as u64).unwrap_or_default();
+                log.push(Sent { number, at: now, sent_bytes: before.saturating_add(u64::from(size)), size });
+                law.on_sent(log[log.len() - 1], limited);
+            }
+            Call::Report { number, received, packets, bytes, marks, interval, held } => {
+                let Some(sent) = log.get((number % (log.len() as u64 + 1)) as usize) else { continue };
+                let largest = Stamp { sent: *sent, received_at: PeerTime(received) };
+                law.on_report(&PathReport {
+                    now,
+                    largest,
+                    delivered_packets: packets,
+                    delivered_bytes: bytes,
+                    stamps: &[largest, largest],
+                    congestion_marks: marks,
+                    in_flight: bytes,
+                    interval: Duration::from_nanos(interval),
+                    held: Duration::from_nanos(held),
+                });
+            }
+            Call::Train { first, last } => {
+                let number = |n: u64| PacketNumber::new(n >> 16).unwrap_or_default();
+                law.on_train_sent(number(first), number(last));
+            }
+            Call::Silence => law.on_silence(now),
+            Call::Path { rtt } => law.on_path(now, Some(Duration::from_nanos(rtt))),
+            Call::Limits { target, cap } => {
+                let target = target.map(Rate::from_bits_per_second);
+                law.set_limits(now, RateLimits { target, cap: Rate::from_bits_per_second(cap) });
+            }
+            Call::Wait { nanos } => now = now + Duration::from_nanos(nanos),
+        }
+        let allowed = law.allowance(now);
+        let pace = allowed.pace.bits_per_second();
+        prop_assert!((64_000..=1_000_000_000_000).contains(&pace), "{allowed:?}");
+        prop_assert!(allowed.in_flight > 0 && allowed.train < 1_000, "{allowed:?}");
+        let seen = law.statistics();
+        prop_assert!((0.0..1.0).contains(&seen.baseline_loss), "{seen:?}");
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_peer_makes_it_panic_stop_or_run_away(calls in proptest::collection::vec(any_call(), 1..200)) {
+        torment(&mut Fair::new(Time::ZERO, None, OPEN), calls.clone())?;
+        torment(&mut Fixed::new(Time::ZERO, None, OPEN), calls)?;
+    }
 }

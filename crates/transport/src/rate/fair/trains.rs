@@ -95,3 +95,53 @@ fn dispersion(first: &Stamp, last: &Stamp) -> Option<f64> {
     let bytes = last.sent.sent_bytes.checked_sub(first.sent.sent_bytes)?;
     (micros > 0 && bytes > 0).then(|| bytes as f64 / (micros as f64 * 1e-6))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Time;
+    use crate::rate::Sent;
+    use limosa_wire::PeerTime;
+    use std::time::Duration;
+
+    fn stamp(number: u64, received: u64) -> Stamp {
+        let number = PacketNumber::new(number).unwrap_or_default();
+        let sent = Sent { number, at: Time::ZERO, sent_bytes: (number.get() + 1) * 1500, size: 1500 };
+        Stamp { sent, received_at: PeerTime(received) }
+    }
+
+    fn arrive(trains: &mut Trains, first: u64, received: u64, micros: u64) {
+        let stamps = [stamp(first, received), stamp(first + 15, received + micros)];
+        trains.on_sent(stamps[0].sent.number, stamps[1].sent.number);
+        trains.on_report(&PathReport {
+            now: Time::ZERO,
+            largest: stamps[1],
+            delivered_packets: 0,
+            delivered_bytes: 0,
+            stamps: &stamps,
+            congestion_marks: 0,
+            in_flight: 0,
+            interval: Duration::from_millis(5),
+            held: Duration::ZERO,
+        });
+    }
+
+    #[test]
+    fn trains_that_agree_give_the_rate_of_the_line() {
+        let mut trains = Trains::default();
+        for i in 0..3 {
+            assert_eq!(trains.hint(), None);
+            arrive(&mut trains, i * 100, i * 10_000, 180);
+        }
+        assert!((trains.hint().unwrap_or(0.0) - 125e6).abs() < 1.0);
+    }
+
+    #[test]
+    fn trains_that_scatter_or_arrive_at_once_give_none() {
+        let mut trains = Trains::default();
+        for (i, micros) in [50, 400, 100, 900, 0, 0].into_iter().enumerate() {
+            arrive(&mut trains, i as u64 * 100, i as u64 * 10_000, micros);
+        }
+        assert_eq!(trains.hint(), None);
+    }
+}

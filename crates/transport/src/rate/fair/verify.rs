@@ -45,3 +45,26 @@ impl Verify {
         (s.now >= self.until).then_some(Outcome::Longer(s.queue))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jumped(now: f64, queue: f64) -> Sample {
+        Sample { jump: 0.05, ..Sample::calm(now, 1e8).with_queue(queue) }
+    }
+
+    #[test]
+    fn a_delay_that_stays_is_the_paths() {
+        assert!(Verify::begin(&Sample { jump: 0.005, ..jumped(1.0, 0.005) }, 0.0025).is_none());
+        let mut verify = Verify::begin(&jumped(1.0, 0.05), 0.0025).expect("a jump");
+        assert_eq!(verify.on_sample(&jumped(1.1, 0.051)), None);
+        assert_eq!(verify.on_sample(&jumped(1.3, 0.05)), Some(Outcome::Longer(0.05)));
+    }
+
+    #[test]
+    fn a_delay_that_moves_is_a_queue() {
+        let mut verify = Verify::begin(&jumped(1.0, 0.05), 0.0025).expect("a jump");
+        assert_eq!(verify.on_sample(&jumped(1.1, 0.04)), Some(Outcome::Queue));
+    }
+}
