@@ -1,0 +1,161 @@
+//! What one session has of the network: a socket of its own, or a place at a
+//! shared port with, once its peer is confirmed, a connected socket there.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use limosa_transport::Ecn;
+
+use crate::batch::{Arrival, ReceiveBatch};
+use crate::port::Registration;
+use crate::socket::{Outgoing, Sent, SocketStatistics, UdpSocket};
+
+/// Datagrams taken over from the shared port in one turn, so that a flood of
+/// them cannot keep a session from its other work.
+const FORWARDED_PER_TURN: usize = 64;
+
+/// A session's access to the network.
+#[derive(Debug)]
+pub enum Link {
+    /// A socket of its own: a client's, or a server's with a port per session.
+    /// It stays unconnected, so that it works on when this machine moves.
+    Own(UdpSocket),
+    /// A place at a shared port.
+    Port(PortLink),
+}
+
+/// The state of a [`Link`] at a shared port.
+#[derive(Debug)]
+pub struct PortLink {
+    registration: Registration,
+    /// Connected to the confirmed peer.
+    connected: Option<(SocketAddr, UdpSocket)>,
+    /// The newest address a forwarded datagram came from, and where it went to.
+    newest: Option<(SocketAddr, Option<IpAddr>)>,
+    /// Figures of sockets given up.
+    past: (SocketStatistics, u64),
+}
+
+impl From<UdpSocket> for Link {
+    fn from(socket: UdpSocket) -> Self {
+        Self::Own(socket)
+    }
+}
+
+impl From<Registration> for Link {
+    fn from(registration: Registration) -> Self {
+        Self::Port(PortLink { registration, connected: None, newest: None, past: Default::default() })
+    }
+}
+
+impl Link {
+    /// Receives what has arrived and hands each datagram to `take`. Whether
+    /// more is likely waiting.
+    ///
+    /// # Errors
+    /// If the socket is broken.
+    pub(crate) fn receive(
+        &mut self,
+        batch: &mut ReceiveBatch,
+        mut take: impl FnMut(Arrival, &mut [u8]),
+    ) -> io::Result<bool> {
+        let forwarded = self.take_forwarded(&mut take);
+        let Some(socket) = self.socket_mut() else { return Ok(forwarded == FORWARDED_PER_TURN) };
+        socket.receive(batch)?;
+        batch.datagrams().for_each(|(arrival, datagram)| take(arrival, datagram));
+        Ok(batch.is_full() || forwarded == FORWARDED_PER_TURN)
+    }
+
+    fn take_forwarded(&mut self, take: &mut impl FnMut(Arrival, &mut [u8])) -> usize {
+        let Self::Port(port) = self else { return 0 };
+        for count in 0..FORWARDED_PER_TURN {
+            let Some(mut forwarded) = port.registration.take() else { return count };
+            port.newest = Some((forwarded.arrival.from, forwarded.arrival.local));
+            take(forwarded.arrival, &mut forwarded.bytes);
+        }
+        FORWARDED_PER_TURN
+    }
+
+    /// Sends some of `bytes` to `to`.
+    ///
+    /// # Errors
+    /// If the socket is broken.
+    pub(crate) fn send(&mut self, to: SocketAddr, ecn: Ecn, segment: usize, bytes: &[u8]) -> io::Result<Sent> {
+        let mut outgoing = Outgoing { to, local: None, ecn, segment, bytes };
+        match self {
+            Self::Own(socket) => socket.send(&outgoing),
+            Self::Port(PortLink { connected: Some((peer, socket)), .. }) if *peer == to => socket.send(&outgoing),
+            Self::Port(port) => {
+                outgoing.local = port.local_for(to);
+                port.registration.send(&outgoing)
+            }
+        }
+    }
+
+    /// The peer is confirmed at this address.
+    ///
+    /// # Errors
+    /// If there is to be a socket for it and the system has none; the link goes
+    /// on working as before.
+    pub(crate) fn confirm(&mut self, peer: SocketAddr) -> io::Result<()> {
+        match self {
+            Self::Own(_) => Ok(()),
+            Self::Port(PortLink { connected: Some((known, _)), .. }) if *known == peer => Ok(()),
+            Self::Port(port) => port.connect(peer),
+        }
+    }
+
+    fn socket_mut(&mut self) -> Option<&mut UdpSocket> {
+        match self {
+            Self::Own(socket) => Some(socket),
+            Self::Port(port) => port.connected.as_mut().map(|(_, socket)| socket),
+        }
+    }
+
+    fn socket(&self) -> Option<&UdpSocket> {
+        match self {
+            Self::Own(socket) => Some(socket),
+            Self::Port(port) => port.connected.as_ref().map(|(_, socket)| socket),
+        }
+    }
+
+    /// What to wait for, beside wake-ups.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.socket().map(AsFd::as_fd)
+    }
+
+    /// What happened at the session's own sockets so far.
+    #[must_use]
+    pub fn statistics(&self) -> SocketStatistics {
+        let own = self.socket().map(UdpSocket::statistics).unwrap_or_default();
+        match self {
+            Self::Own(_) => own,
+            Self::Port(port) => port.past.0.plus(own),
+        }
+    }
+
+    /// Datagrams this machine dropped at the session's own sockets, where the
+    /// system tells.
+    pub(crate) fn drops(&self) -> u64 {
+        let own = self.socket().and_then(UdpSocket::drops).unwrap_or(0);
+        match self {
+            Self::Own(_) => own,
+            Self::Port(port) => port.past.1 + own,
+        }
+    }
+}
+
+impl PortLink {
+    fn local_for(&self, peer: SocketAddr) -> Option<IpAddr> {
+        self.newest.filter(|(from, _)| *from == peer).and_then(|(_, local)| local)
+    }
+
+    fn connect(&mut self, peer: SocketAddr) -> io::Result<()> {
+        let socket = self.registration.connect(self.local_for(peer), peer)?;
+        if let Some((_, old)) = self.connected.replace((peer, socket)) {
+            self.past = (self.past.0.plus(old.statistics()), self.past.1 + old.drops().unwrap_or(0));
+        }
+        Ok(())
+    }
+}
