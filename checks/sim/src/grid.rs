@@ -174,6 +174,14 @@ impl CellResult {
         Some(flow.session.as_ref()?.arrived?.since(flow.start))
     }
 
+    /// The queueing delay after start-up and the round trip in which its
+    /// overshoot drains: the quantile `share`.
+    #[must_use]
+    pub fn queue(&self, share: f64) -> Duration {
+        let from = self.outcome.time_to(0.9).unwrap_or_default() + self.cell.rtt;
+        self.outcome.queue_since(from, share)
+    }
+
     /// The head of a table of results.
     pub const HEAD: &'static str = "\
 | rate | RTT | loss | steady | 90 % after | whole | redundant | own loss | queue median / p95 |\n\
@@ -188,7 +196,7 @@ impl fmt::Display for CellResult {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         let session = outcome.flows.first().and_then(|flow| flow.session.as_ref());
         let rounds = outcome.time_to(0.9).map(|time| time.as_secs_f64() / cell.rtt.as_secs_f64());
-        let millis = |share| outcome.standing_queue(share).as_secs_f64() * 1e3;
+        let millis = |share| self.queue(share).as_secs_f64() * 1e3;
         write!(
             f,
             "| {} | {} ms | {:.1} % | {} | {} | {} | {} | {:.2} % | {:.1} / {:.1} ms |",

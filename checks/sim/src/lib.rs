@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod datagram;
+pub mod disk;
 pub mod grid;
 pub mod histogram;
 pub mod line;

@@ -12,8 +12,8 @@ use crate::scenario::{Party, Scenario};
 use crate::session::End;
 use crate::trace::{Trace, TracePoint};
 
-/// Snapshots of the counters taken in a run.
-const SNAPSHOTS: u32 = 64;
+/// Snapshots of the counters taken in a run that lasts as long as it may.
+const SNAPSHOTS: u32 = 500;
 
 /// The result of one run.
 #[derive(Clone, Debug)]
@@ -204,9 +204,15 @@ impl Outcome {
     /// The queueing delay in the second half of the run: the quantile `share`.
     #[must_use]
     pub fn standing_queue(&self, share: f64) -> Duration {
-        let half = Time::ZERO + self.duration / 2;
-        let at_half = self.snapshots.iter().find(|(at, _)| *at >= half);
-        let before = at_half.map(|(_, counters)| counters.queueing.clone()).unwrap_or_default();
+        self.queue_since(self.duration / 2, share)
+    }
+
+    /// The queueing delay of packets sent since `from`: the quantile `share`.
+    #[must_use]
+    pub fn queue_since(&self, from: Duration, share: f64) -> Duration {
+        let from = Time::ZERO + from;
+        let begin = self.snapshots.iter().find(|(at, _)| *at >= from);
+        let before = begin.map(|(_, counters)| counters.queueing.clone()).unwrap_or_default();
         self.forward().queueing.since(&before).quantile(share)
     }
 }

@@ -1,0 +1,67 @@
+//! The short grid: a session over every line of it, payload as lengths.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use limosa_sim::grid::{self, CellResult, Extent, Sender};
+use limosa_transport::rate::Policy;
+use limosa_wire::Rate;
+
+/// What every cell must reach.
+const STEADY: f64 = 0.90;
+const REDUNDANT: f64 = 0.02;
+const QUEUE: Duration = Duration::from_millis(30);
+
+/// Runs the cells that `pick` wants and compares the table with the one that
+/// was reviewed.
+fn run(name: &str, rate: u64, pick: impl Fn(Duration) -> bool) {
+    let rate = Rate::from_bits_per_second(rate);
+    let mut table = format!("{}\n", CellResult::HEAD);
+    let mut misses = String::new();
+    for cell in grid::short().into_iter().filter(|cell| cell.rate == rate && pick(cell.rtt)) {
+        let result = cell.run(Sender::Session(Policy::Fair), Extent::SHORT, 1);
+        let _ = writeln!(table, "{result}");
+        if let Err(why) = check(&result) {
+            let _ = writeln!(misses, "{why}: {result}");
+        }
+    }
+    assert!(misses.is_empty(), "cells that miss a bar:\n{misses}");
+    insta::assert_snapshot!(name, table);
+}
+
+fn check(result: &CellResult) -> Result<(), &'static str> {
+    let session = result.outcome.flows[0].session.as_ref().ok_or("no session")?;
+    if result.steady.is_none_or(|steady| steady < STEADY) {
+        return Err("steady");
+    }
+    if result.took().is_none() || result.took() > result.allowed(STEADY) {
+        return Err("whole");
+    }
+    if session.redundancy() >= REDUNDANT {
+        return Err("redundant");
+    }
+    if result.queue(0.5) >= QUEUE {
+        return Err("queue");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hundred_megabits_on_short_and_middling_ways() {
+    run("100mbit_near", 100_000_000, |rtt| rtt < Duration::from_millis(300));
+}
+
+#[test]
+fn a_hundred_megabits_on_long_ways() {
+    run("100mbit_far", 100_000_000, |rtt| rtt >= Duration::from_millis(300));
+}
+
+#[test]
+fn one_gigabit() {
+    run("1gbit", 1_000_000_000, |_| true);
+}
+
+#[test]
+fn ten_gigabits() {
+    run("10gbit", 10_000_000_000, |_| true);
+}
