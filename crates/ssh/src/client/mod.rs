@@ -10,7 +10,8 @@
 //! With a key that needs no passphrase the built-in way takes 7 round trips
 //! from TCP connect until the caller's first bytes leave: TCP, version
 //! exchange, key exchange, service request, key offer, signature, channel. The
-//! program's first answer is there after the eighth.
+//! program's first answer is there after the eighth; after the ninth with
+//! OpenSSH's server, which lets nothing through before its program runs.
 
 mod auto;
 mod builtin;
