@@ -1,5 +1,7 @@
 //! The built-in client against the real OpenSSH server.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 mod support;
 
 use limosa_ssh::client::{Remote, RemoteMemory};

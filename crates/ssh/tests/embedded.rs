@@ -1,5 +1,7 @@
 //! The embedded server against the OpenSSH client and our own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 mod support;
 
 use limosa_ssh::client::{HostKeyPolicy, Remote};

@@ -1,5 +1,7 @@
 //! The embedded server in a process of its own, and what its death does.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 mod support;
 
 use limosa_ssh::front::{self, Incoming, IncomingSession, Incomings, Proof};

@@ -1,6 +1,8 @@
 //! How many round trips the built-in client takes, seen from outside: by a
 //! relay that holds every byte back for half a round trip.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+
 mod support;
 
 use limosa_ssh::client::Remote;
