@@ -13,11 +13,13 @@
 //! * [`sender`]: the sending engine.
 //! * [`receiver`]: the receiving engine; [`journal`]: what it leaves for a later
 //!   session.
+//! * [`job`]: either engine wired to a connection.
 #![forbid(unsafe_code)]
 
 pub mod content;
 pub mod event;
 pub mod failure;
+pub mod job;
 pub mod journal;
 pub mod ranges;
 pub mod receiver;
