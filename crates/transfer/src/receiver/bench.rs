@@ -11,11 +11,18 @@ use limosa_wire::setup::Durability;
 use limosa_wire::{Code, EntryId};
 
 use super::memory::Memory;
-use super::operation::{DestinationOperation, DestinationWork, Ticket};
+use super::operation::{DestinationOperation, DestinationWork, Ticket, WriteWhole};
 use super::options::ReceiverOptions;
 use super::verdicts::Verdicts;
 use crate::event::Event;
 
+/// Most small files written by one operation: they are synced together.
+const BATCH_FILES: usize = 128;
+/// Most bytes written by one such operation.
+const BATCH_BYTES: u64 = 8 << 20;
+/// Most such operations at a time: while they are under way, the next batch
+/// grows.
+const BATCHES: usize = 4;
 /// Directories whose names wait to be synced together.
 const MAX_UNSYNCED: usize = 1024;
 
@@ -24,6 +31,8 @@ const MAX_UNSYNCED: usize = 1024;
 pub(super) enum Purpose {
     /// What its entry waits for.
     Entry(EntryId, Wait),
+    /// Files that were whole in memory.
+    Wholes(Vec<EntryId>),
     /// Sync of directories.
     SyncDirectories,
 }
@@ -37,8 +46,6 @@ pub(super) enum Wait {
     Made,
     /// The attributes of a directory.
     Finished,
-    /// A file in one operation.
-    Whole,
     /// A partial file.
     Opened,
     /// The digest of this block, written just now or before.
@@ -76,6 +83,11 @@ pub(super) struct Bench {
     /// Why no more files are taken.
     pub(super) closed: Option<Code>,
     unsynced: BTreeSet<StorePath>,
+    /// Small files ready to be written.
+    ready: VecDeque<WriteWhole>,
+    /// Their entries.
+    ready_entries: VecDeque<EntryId>,
+    batches: usize,
     queue: VecDeque<DestinationOperation>,
     outstanding: HashMap<Ticket, (Purpose, u64)>,
     next_ticket: u64,
@@ -97,6 +109,9 @@ impl Bench {
             assembling: VecDeque::new(),
             closed: None,
             unsynced: BTreeSet::new(),
+            ready: VecDeque::new(),
+            ready_entries: VecDeque::new(),
+            batches: 0,
             queue: VecDeque::new(),
             outstanding: HashMap::new(),
             next_ticket: 0,
@@ -109,29 +124,63 @@ impl Bench {
         self.issue(Purpose::Entry(entry, wait), bytes, work);
     }
 
+    /// Asks for a file that is whole in memory to be written, together with
+    /// others.
+    pub(super) fn write_whole(&mut self, entry: EntryId, whole: WriteWhole) {
+        self.memory.enqueue(whole.bytes.len() as u64);
+        self.ready.push_back(whole);
+        self.ready_entries.push_back(entry);
+    }
+
     fn issue(&mut self, purpose: Purpose, bytes: u64, work: DestinationWork) {
+        self.memory.enqueue(bytes);
+        let operation = self.register(purpose, bytes, work);
+        self.queue.push_back(operation);
+    }
+
+    fn register(&mut self, purpose: Purpose, bytes: u64, work: DestinationWork) -> DestinationOperation {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.memory.enqueue(bytes);
         self.outstanding.insert(ticket, (purpose, bytes));
-        self.queue.push_back(DestinationOperation { ticket, work });
+        DestinationOperation { ticket, work }
     }
 
     /// The next operation to be executed.
     pub(super) fn next_operation(&mut self) -> Option<DestinationOperation> {
-        self.queue.pop_front()
+        self.queue.pop_front().or_else(|| self.next_batch())
+    }
+
+    /// Small files that are ready, in one operation.
+    fn next_batch(&mut self) -> Option<DestinationOperation> {
+        if self.ready.is_empty() || self.batches >= BATCHES {
+            return None;
+        }
+        let mut bytes = 0;
+        let fits = self.ready.iter().take(BATCH_FILES).take_while(|whole| {
+            bytes += whole.bytes.len() as u64;
+            bytes <= BATCH_BYTES
+        });
+        let count = fits.count();
+        let files: Vec<WriteWhole> = self.ready.drain(..count).collect();
+        let entries = self.ready_entries.drain(..count).collect();
+        let bytes = files.iter().map(|whole| whole.bytes.len() as u64).sum();
+        self.batches += 1;
+        Some(self.register(Purpose::Wholes(entries), bytes, DestinationWork::WriteWholes(files)))
     }
 
     /// What the completed operation was for.
     pub(super) fn redeem(&mut self, ticket: Ticket) -> Option<Purpose> {
         let (purpose, bytes) = self.outstanding.remove(&ticket)?;
         self.memory.drain(bytes);
+        if matches!(purpose, Purpose::Wholes(_)) {
+            self.batches -= 1;
+        }
         Some(purpose)
     }
 
     /// Whether operations are outstanding.
     pub(super) fn is_busy(&self) -> bool {
-        !self.outstanding.is_empty()
+        !self.outstanding.is_empty() || !self.ready.is_empty()
     }
 
     /// A name in the directory of `path` was made or changed.

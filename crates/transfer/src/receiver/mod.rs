@@ -193,12 +193,13 @@ impl Receiver {
     /// An operation was executed.
     pub fn completed(&mut self, now: Time, ticket: Ticket, done: DestinationDone) {
         self.bench.now = now;
-        let DestinationDone { result, buffer } = done;
-        if let Some(buffer) = buffer {
+        let DestinationDone { result, buffers } = done;
+        for buffer in buffers {
             self.bench.memory.give_back(buffer);
         }
         match self.bench.redeem(ticket) {
             Some(Purpose::Entry(entry, wait)) => self.resume_entry(entry, wait, result),
+            Some(Purpose::Wholes(entries)) => self.wholes_written(entries, result),
             Some(Purpose::SyncDirectories) => {
                 if let Err(error) = result {
                     self.report_failed(None, error.path().clone(), Failure::from(&error));
@@ -302,12 +303,15 @@ impl Receiver {
         }
     }
 
+    /// Entries that are announced and neither settled nor failed.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Bytes of files in memory now.
     #[must_use]
     pub fn memory_used(&self) -> u64 {
         self.bench.memory.used()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -78,8 +78,7 @@ impl PartialNames {
     /// Whether an entry of this name could be taken for a file under way; such
     /// entries are refused.
     pub(crate) fn reserves(&self, name: &[u8]) -> bool {
-        let Some((digits, suffix)) =
-            name.strip_prefix(PARTIAL_PREFIX).and_then(|rest| rest.split_at_checked(DIGITS))
+        let Some((digits, suffix)) = name.strip_prefix(PARTIAL_PREFIX).and_then(|rest| rest.split_at_checked(DIGITS))
         else {
             return false;
         };

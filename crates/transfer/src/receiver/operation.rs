@@ -62,8 +62,8 @@ pub enum DestinationWork {
     MakeLink(Box<MakeLink>),
     /// Remove a file, a link or an empty directory.
     Remove(StorePath),
-    /// Write a file that is whole in memory, and publish it.
-    WriteWhole(Box<WriteWhole>),
+    /// Write files that are whole in memory, and publish them.
+    WriteWholes(Vec<WriteWhole>),
     /// Open the partial file of a larger one.
     OpenPartial(Box<OpenPartial>),
     /// Write a block, and digest it if it is complete.
@@ -244,7 +244,7 @@ pub struct DestinationDone {
     /// What it gave, or why it failed.
     pub result: Result<DestinationOutput>,
     /// Memory to be used again.
-    pub(super) buffer: Option<Vec<u8>>,
+    pub(super) buffers: Vec<Vec<u8>>,
 }
 
 /// What an operation gave.
@@ -265,6 +265,15 @@ pub enum DestinationOutput {
     },
     /// A block is on disk (or in its cache) and has this digest.
     Digested(Digest),
-    /// A whole file in memory is not what was announced; nothing was written.
+    /// What became of each of several whole files, in their order.
+    Wholes(Vec<Result<WholeOutcome>>),
+}
+
+/// What became of a file that was whole in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WholeOutcome {
+    /// It stands under its name.
+    Published,
+    /// It is not what was announced; nothing was written.
     Mismatch,
 }

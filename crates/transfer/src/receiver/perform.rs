@@ -2,6 +2,7 @@
 //! thread that may.
 
 mod partial;
+mod whole;
 
 use std::ops::Range;
 
@@ -12,7 +13,7 @@ use limosa_storage::{
 };
 use limosa_wire::layout::Digest;
 
-use super::operation::{DestinationDone, DestinationOutput, DestinationWork, MakeLink, Parents, WriteBlock, WriteWhole};
+use super::operation::{DestinationDone, DestinationOutput, DestinationWork, MakeLink, Parents, WriteBlock};
 
 /// Bytes read at a time to digest what is on disk.
 const READ_PORTION: usize = 256 << 10;
@@ -23,7 +24,7 @@ const OWNER_RIGHTS: u32 = 0o700;
 /// completion belongs to [`Receiver::completed`](super::Receiver::completed).
 #[must_use]
 pub fn perform(store: &dyn Store, work: DestinationWork) -> DestinationDone {
-    let mut buffer = None;
+    let mut buffers = Vec::new();
     let result = match work {
         DestinationWork::Inspect(inspect) => partial::inspect(store, &inspect).map(DestinationOutput::Inspected),
         DestinationWork::MakeDirectory { path, parents, open_to_owner } => {
@@ -35,15 +36,15 @@ pub fn perform(store: &dyn Store, work: DestinationWork) -> DestinationDone {
         DestinationWork::SyncDirectories(paths) => done(sync_directories(store, &paths)),
         DestinationWork::MakeLink(link) => done(make_link(store, &link)),
         DestinationWork::Remove(path) => done(remove(store, &path)),
-        DestinationWork::WriteWhole(whole) => {
-            let result = write_whole(store, &whole);
-            buffer = Some(whole.bytes);
-            result
+        DestinationWork::WriteWholes(files) => {
+            let outcomes = whole::write(store, &files);
+            buffers.extend(files.into_iter().map(|file| file.bytes));
+            Ok(DestinationOutput::Wholes(outcomes))
         }
         DestinationWork::OpenPartial(open) => partial::open(store, &open),
         DestinationWork::WriteBlock(block) => {
             let result = write_block(&block);
-            buffer = Some(block.bytes);
+            buffers.push(block.bytes);
             result
         }
         DestinationWork::WritePieces { partial, pieces } => {
@@ -56,7 +57,7 @@ pub fn perform(store: &dyn Store, work: DestinationWork) -> DestinationDone {
         DestinationWork::PublishPartial(publish) => done(partial::publish(store, *publish)),
         DestinationWork::ClosePartial { partial, fate } => done(partial::close(store, &partial, &fate)),
     };
-    DestinationDone { result, buffer }
+    DestinationDone { result, buffers }
 }
 
 fn done(result: Result<()>) -> Result<DestinationOutput> {
@@ -189,21 +190,6 @@ fn make_link(store: &dyn Store, link: &MakeLink) -> Result<()> {
 /// nothing for anybody.
 fn forget(store: &dyn Store, path: &StorePath) {
     let _ = store.remove(path);
-}
-
-fn write_whole(store: &dyn Store, whole: &WriteWhole) -> Result<DestinationOutput> {
-    let mut hasher = whole.algorithm.hasher();
-    hasher.update(&whole.bytes);
-    if hasher.finish() != whole.digest {
-        return Ok(DestinationOutput::Mismatch);
-    }
-    let file = with_parents(store, &whole.staged, whole.parents, || store.create(&whole.staged))?;
-    let written = if whole.bytes.is_empty() { Ok(()) } else { file.write_at(0, &whole.bytes) };
-    written
-        .and_then(|()| file.set_attributes(&whole.attributes))
-        .and_then(|()| store.publish(Staged::File { path: &whole.staged, file: &*file }, &whole.to, whole.publish))
-        .inspect_err(|_| forget(store, &whole.staged))?;
-    Ok(DestinationOutput::Done)
 }
 
 fn write_block(block: &WriteBlock) -> Result<DestinationOutput> {

@@ -1,9 +1,7 @@
 //! The rules of the layout: what its records may say, and what each starts.
 
 use limosa_storage::StorePath;
-use limosa_wire::layout::{
-    self, Digest, EntryKind, Extent, LayoutRecord, MAX_CHUNKS, Outcome, SourceIdentity,
-};
+use limosa_wire::layout::{self, Digest, EntryKind, Extent, LayoutRecord, MAX_CHUNKS, Outcome, SourceIdentity};
 use limosa_wire::setup::{Overwrite, ResumeLevel};
 use limosa_wire::{Code, EntryId, Offset};
 

@@ -19,7 +19,7 @@ impl Receiver {
         let step = match (&mut entry.body, wait) {
             (_, Wait::Inspection) => return self.inspected(id, result),
             (Body::Directory(_), wait) => return self.directory_completed(id, &wait, result),
-            (Body::Whole(file), _) => file.written(result, bench),
+            (Body::Whole(_), _) => Step::Going,
             (Body::Large(file), wait) => file.completed(wait, result, bench),
             (Body::Simple(_), _) => match result {
                 Ok(_) => Step::Settled { bytes: 0 },
@@ -27,6 +27,22 @@ impl Receiver {
             },
         };
         self.apply(id, step);
+    }
+
+    /// Files that were whole in memory were written, or not.
+    pub(super) fn wholes_written(&mut self, entries: Vec<EntryId>, result: Result<DestinationOutput, StorageError>) {
+        let outcomes = match result {
+            Ok(DestinationOutput::Wholes(outcomes)) => outcomes,
+            // `perform` gives nothing else for this operation.
+            Ok(_) => Vec::new(),
+            Err(error) => entries.iter().map(|_| Err(error.clone())).collect(),
+        };
+        for (id, outcome) in entries.into_iter().zip(outcomes) {
+            if let Some(Body::Whole(file)) = self.entries.get_mut(&id).map(|entry| &mut entry.body) {
+                let step = file.written(outcome, &mut self.bench);
+                self.apply(id, step);
+            }
+        }
     }
 
     fn inspected(&mut self, id: EntryId, result: Result<DestinationOutput, StorageError>) {

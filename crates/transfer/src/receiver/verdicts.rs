@@ -66,7 +66,11 @@ impl Verdicts {
         }
         let mut complete = None;
         for record in self.single.drain(..) {
-            if matches!(record, VerdictRecord::Complete { .. }) { complete = Some(record) } else { records.push(record) }
+            if matches!(record, VerdictRecord::Complete { .. }) {
+                complete = Some(record)
+            } else {
+                records.push(record)
+            }
         }
         for run in runs(&mut self.settled) {
             records.push(VerdictRecord::Settled { first: EntryId(run.start), count: run.end - run.start });

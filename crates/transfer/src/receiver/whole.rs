@@ -8,9 +8,9 @@ use limosa_wire::layout::Digest;
 use limosa_wire::{Code, EntryId};
 
 use super::MAX_REPEATS;
-use super::bench::{Bench, Wait};
+use super::bench::Bench;
 use super::error::code_of_path;
-use super::operation::{DestinationOutput, DestinationWork, WriteWhole};
+use super::operation::{WholeOutcome, WriteWhole};
 use super::step::Step;
 use crate::failure::Failure;
 use crate::ranges::RangeSet;
@@ -169,27 +169,32 @@ impl WholeFile {
             publish: bench.options.publish(),
             parents: bench.options.parents(),
         };
-        bench.ask(self.id, Wait::Whole, self.size, DestinationWork::WriteWhole(Box::new(whole)));
+        bench.write_whole(self.id, whole);
         Step::Going
     }
 
     /// The operation came back.
-    pub(super) fn written(&mut self, result: Result<DestinationOutput, StorageError>, bench: &mut Bench) -> Step {
+    pub(super) fn written(&mut self, result: Result<WholeOutcome, StorageError>, bench: &mut Bench) -> Step {
         self.writing = false;
         match (result, self.failing.take()) {
-            (Ok(DestinationOutput::Done), _) => Step::Settled { bytes: self.size },
+            (Ok(WholeOutcome::Published), _) => Step::Settled { bytes: self.size },
             (_, Some(failure)) => Step::Failed(failure),
-            (Ok(DestinationOutput::Mismatch), None) if self.repeats < MAX_REPEATS && self.size > 0 => {
-                self.repeats += 1;
-                if self.needed.is_empty() {
-                    self.needed.insert(0..self.size);
-                }
-                bench.verdicts.again(self.id, 0, self.size);
-                Step::Going
-            }
-            (Ok(_), None) => Step::Failed(Failure::new(Code::CONTENT_MISMATCH)),
+            (Ok(WholeOutcome::Mismatch), None) => self.repeat(bench),
             (Err(error), None) => Step::Failed(Failure::from(&error)),
         }
+    }
+
+    /// Asks for all of it once more.
+    fn repeat(&mut self, bench: &mut Bench) -> Step {
+        if self.repeats == MAX_REPEATS || self.size == 0 {
+            return Step::Failed(Failure::new(Code::CONTENT_MISMATCH));
+        }
+        self.repeats += 1;
+        if self.needed.is_empty() {
+            self.needed.insert(0..self.size);
+        }
+        bench.verdicts.again(self.id, 0, self.size);
+        Step::Going
     }
 
     /// Gives up, now or when the operation comes back.

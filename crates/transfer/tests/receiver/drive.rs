@@ -49,6 +49,8 @@ pub(crate) struct Drive<'a> {
     pub(crate) window: usize,
     /// Data goes ahead of its layout where the credit allows.
     pub(crate) eager: bool,
+    /// The run stops when no data is left and nothing has happened for long.
+    pub(crate) stop_when_dry: bool,
     pub(crate) peak_memory: u64,
     pub(crate) shed: u64,
     pending: Vec<DestinationOperation>,
@@ -67,6 +69,7 @@ impl<'a> Drive<'a> {
             duplicates: 0,
             window: 1,
             eager: false,
+            stop_when_dry: false,
             peak_memory: 0,
             shed: 0,
             pending: Vec::new(),
@@ -93,6 +96,9 @@ impl<'a> Drive<'a> {
             self.receiver.tick(self.now);
             let after = (self.source.layout.len(), self.source.packets.len(), self.source.verdicts.len());
             idle = if executed == 0 && before == after { idle + 1 } else { 0 };
+            if self.stop_when_dry && self.source.packets.is_empty() && idle > 200 {
+                return Ended::Stopped;
+            }
             assert!(idle < 2000, "the receiver waits for nothing: {:#?}", self.source.verdicts);
         }
     }
@@ -159,7 +165,9 @@ impl<'a> Drive<'a> {
 
     pub(crate) fn failures(&self) -> Vec<(u64, limosa_wire::Code)> {
         let failure = |record: &VerdictRecord| match record {
-            VerdictRecord::Failed { entry, code, .. } | VerdictRecord::Refuse { entry, code, .. } => Some((entry.0, *code)),
+            VerdictRecord::Failed { entry, code, .. } | VerdictRecord::Refuse { entry, code, .. } => {
+                Some((entry.0, *code))
+            }
             _ => None,
         };
         self.source.verdicts.iter().filter_map(failure).collect()

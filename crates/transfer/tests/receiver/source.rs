@@ -56,7 +56,11 @@ pub(crate) struct Node {
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     /// Content, and which parts of it are data (the rest is zero and a hole).
-    File { content: Vec<u8>, data: Vec<Range<u64>>, known_size: bool },
+    File {
+        content: Vec<u8>,
+        data: Vec<Range<u64>>,
+        known_size: bool,
+    },
     Directory,
     Link(Vec<u8>),
     Removal,
@@ -263,7 +267,9 @@ impl Source {
         let mut at = base;
         for part in bytes.chunks(self.packet) {
             match self.packets.last_mut() {
-                Some((last, joined)) if *last + joined.len() as u64 == at && joined.len() + part.len() <= self.packet => {
+                Some((last, joined))
+                    if *last + joined.len() as u64 == at && joined.len() + part.len() <= self.packet =>
+                {
                     joined.extend_from_slice(part);
                 }
                 _ => self.packets.push((at, part.to_vec())),

@@ -252,11 +252,7 @@ impl LargeFile {
     }
 
     /// A sync that failed leaves nothing certain about what was written.
-    pub(super) fn checkpointed(
-        &mut self,
-        result: &Result<DestinationOutput, StorageError>,
-        bench: &mut Bench,
-    ) -> Step {
+    pub(super) fn checkpointed(&mut self, result: &Result<DestinationOutput, StorageError>, bench: &mut Bench) -> Step {
         self.checkpointing = false;
         if let Err(error) = result {
             self.journal = None;

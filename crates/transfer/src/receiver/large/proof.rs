@@ -1,7 +1,7 @@
 //! From digests of blocks to verified chunks.
 
-use limosa_wire::layout::Digest;
 use limosa_wire::Code;
+use limosa_wire::layout::Digest;
 
 use super::super::MAX_REPEATS;
 use super::super::bench::Bench;

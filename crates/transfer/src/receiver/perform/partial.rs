@@ -196,11 +196,7 @@ fn open_journaled(store: &dyn Store, open: &OpenPartial, plan: &OpenJournal) -> 
 
 /// The partial file of an earlier session and its journal, if both are there
 /// and fit; under the journal's lock.
-fn resumable(
-    store: &dyn Store,
-    path: &StorePath,
-    plan: &OpenJournal,
-) -> Result<Option<(Arc<dyn WriteFile>, Replay)>> {
+fn resumable(store: &dyn Store, path: &StorePath, plan: &OpenJournal) -> Result<Option<(Arc<dyn WriteFile>, Replay)>> {
     if !plan.resume {
         return Ok(None);
     }
