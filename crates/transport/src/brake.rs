@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use limosa_wire::{PeerTime, Rate};
 
+use crate::Time;
+
 /// The receiver's queue as last reported, and how fast it drains.
 #[derive(Debug, Default)]
 pub(crate) struct Brake {
@@ -12,10 +14,15 @@ pub(crate) struct Brake {
     last: Option<(PeerTime, u64)>,
     /// Bytes per second.
     drain: f64,
+    /// Until then what is in flight is fitted to the queue, because the
+    /// receiver had to shed.
+    tight_until: Time,
 }
 
 /// Drain rates are measured over at least this long.
 const WINDOW: Duration = Duration::from_millis(20);
+/// How long a receiver that had to shed is treated with care.
+const CARE: Duration = Duration::from_secs(10);
 /// The slowest the brake ever makes it (before it stops altogether), in bytes
 /// per second: so that a drain rate can be measured again.
 const CRAWL: f64 = 16_000.0;
@@ -33,10 +40,25 @@ impl Brake {
         let micros = at.0.saturating_sub(then.0);
         if u128::from(micros) >= WINDOW.as_micros() {
             let rate = drained.saturating_sub(before) as f64 / (micros as f64 * 1e-6);
-            let gain = (micros as f64 * 1e-6 / 0.2).min(1.0).max(0.2);
+            let gain = (micros as f64 * 1e-6 / 0.2).clamp(0.2, 1.0);
             self.drain += gain * (rate - self.drain);
             self.last = Some((at, drained));
         }
+    }
+
+    /// The receiver had to shed.
+    pub(crate) fn on_shed(&mut self, now: Time) {
+        self.tight_until = now + CARE;
+    }
+
+    /// Bytes that may be in flight: any, until the queue is half full or the
+    /// receiver had to shed; then what the queue can take and drain meanwhile.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(crate) fn window(&self, now: Time, rtt: Duration) -> u64 {
+        if self.capacity == 0 || (self.fill() <= 0.5 && now >= self.tight_until) {
+            return u64::MAX;
+        }
+        self.capacity.saturating_sub(self.queued) + (self.drain * rtt.as_secs_f64()) as u64
     }
 
     fn fill(&self) -> f64 {

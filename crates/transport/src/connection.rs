@@ -254,7 +254,7 @@ impl<P: Protection> Connection<P> {
             .add(Timer::Timeout, Some(self.silence.over_at()))
             .add(Timer::Path, self.path.deadline())
             .add(Timer::Opening, self.opening.as_ref().map(Opening::deadline))
-            .add(Timer::Report, self.receiving.reporter.deadline());
+            .add(Timer::Report, self.receiving.reporter.deadline().filter(|_| self.path.target().is_some()));
         if self.open {
             deadlines.add(Timer::Silence, Some(self.silence.deadline(self.sending.rtt.estimate())));
         }

@@ -57,7 +57,7 @@ mod tests {
         let mut opening = Opening::new(Time::ZERO);
         let rtt = Duration::from_millis(300);
         let mut at = Time::ZERO;
-        let mut poll = |opening: &mut Opening, at| opening.poll(at, rtt, [9_000, 1_280].into_iter());
+        let poll = |opening: &mut Opening, at| opening.poll(at, rtt, [9_000, 1_280].into_iter());
         for _ in 0..3 {
             assert_eq!(poll(&mut opening, at), Some(9_000));
             assert_eq!(poll(&mut opening, at), Some(1_280));

@@ -39,6 +39,8 @@ pub(crate) struct Arrival {
     pub(crate) stamp: bool,
     /// The peer wants a report.
     pub(crate) asks: bool,
+    /// It carried bytes of the space or of a stream.
+    pub(crate) bulk: bool,
 }
 
 /// State of the receiving half.
@@ -58,6 +60,8 @@ pub(crate) struct Receiving {
     /// Datagrams that the operating system dropped.
     socket_drops: u64,
     next_measure: Time,
+    /// Bulk arrived since the way back was last measured.
+    bulk: bool,
     payload: Payload,
 }
 
@@ -74,6 +78,7 @@ impl Receiving {
             state: ReceiverState::default(),
             socket_drops: 0,
             next_measure: now,
+            bulk: false,
             payload,
         }
     }
@@ -132,6 +137,7 @@ impl Receiving {
         if arrival.asks {
             self.reporter.on_asked(arrival.now);
         }
+        self.bulk |= arrival.bulk;
         if std::mem::take(&mut self.overflow) {
             self.counts.no_room += 1;
             return false;
@@ -181,10 +187,12 @@ impl Receiving {
     }
 
     /// Whether the report being written should ask for one in turn, so that
-    /// the way back is known.
+    /// the way back is known. A report about nothing but such questions asks
+    /// none.
     pub(crate) fn take_measure(&mut self, now: Time, rtt: Duration) -> bool {
-        let due = self.next_measure <= now;
+        let due = self.next_measure <= now && self.bulk;
         if due {
+            self.bulk = false;
             self.next_measure = now + MEASURE.max(rtt);
         }
         due

@@ -2,7 +2,7 @@
 //!
 //! Reports go by time. One speaks of every number from the peer's floor to
 //! the highest that arrived as long as that fits its budget, one percent of
-//! what was delivered since the last; else first the interval grows, then a
+//! what is delivered; else first the interval grows, then a
 //! report speaks of the newest numbers and of a part of the older ones in
 //! turn. What reports may take of a narrow way back is bounded beside.
 
@@ -23,6 +23,8 @@ const REPEATS: u8 = 3;
 const SHARE: u64 = 100;
 /// What a report may always take, bytes.
 const ALWAYS: u64 = 2 * 1_280;
+/// Most that is saved up for later reports, bytes.
+const MOST: u64 = 1 << 20;
 /// A report with nothing unusual to say, bytes as an IP packet.
 const SMALL: u64 = 140;
 /// Bytes that a change between arrived and missing takes in a slice, in
@@ -64,6 +66,8 @@ pub(crate) struct Reporter {
     repeats: u8,
     /// Bytes delivered as of the last report.
     delivered: u64,
+    /// Bytes that reports may take, earned by delivery and not spent.
+    credit: u64,
     stamps: Vec<(PacketNumber, PeerTime)>,
     plan: Option<Plan>,
     /// Where the turn through older numbers goes on.
@@ -89,6 +93,7 @@ impl Reporter {
             due: None,
             repeats: 0,
             delivered: 0,
+            credit: 0,
             stamps: Vec::with_capacity(STAMPS),
             plan: None,
             turn: 0,
@@ -149,15 +154,21 @@ impl Reporter {
         let changes = numbers.changes(all.clone());
         let wanted = SMALL + changes * CHANGE / 2;
         let since = self.last.map_or(self.interval, |last| now.since(last)).max(Duration::from_micros(100));
-        let earned = (delivered.saturating_sub(self.delivered) / SHARE).max(ALWAYS);
+        self.earn(delivered);
+        let earned = self.credit.max(ALWAYS);
         let carried = saturating(narrow * since.as_secs_f64());
         if carried < wanted.min(4 * SMALL) || (wanted > earned.min(carried) && since < self.interval * STRETCH) {
             self.due = Some(now + self.interval);
             return false;
         }
         self.plan = Some(self.make_plan(all, wanted, earned.min(carried)));
-        self.delivered = delivered;
         true
+    }
+
+    fn earn(&mut self, delivered: u64) {
+        let earned = delivered.saturating_sub(self.delivered) / SHARE;
+        self.delivered += earned * SHARE;
+        self.credit = (self.credit + earned).min(MOST);
     }
 
     fn make_plan(&self, all: Range<u64>, wanted: u64, budget: u64) -> Plan {
@@ -196,6 +207,7 @@ impl Reporter {
         let used = (before - packet.room()) as u64;
         plan.bytes += used;
         plan.left = plan.left.saturating_sub(used);
+        self.credit = self.credit.saturating_sub(used);
         let done = plan.newest.is_empty() && plan.older.is_empty();
         if done || plan.left < SMALL {
             self.turn = plan.older.start;
@@ -211,13 +223,7 @@ impl Reporter {
         self.due = (self.repeats > 0).then(|| now + self.interval);
     }
 
-    fn write_state(
-        &mut self,
-        now: Time,
-        largest: PacketNumber,
-        state: &ReceiverState,
-        packet: &mut PacketBuilder<'_>,
-    ) {
+    fn write_state(&mut self, now: Time, largest: PacketNumber, state: &ReceiverState, packet: &mut PacketBuilder<'_>) {
         let report = Report {
             largest,
             largest_at: state.largest_at,

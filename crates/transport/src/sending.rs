@@ -243,11 +243,15 @@ impl Sending {
         self.streams.iter().any(streams::Outgoing::is_waiting)
     }
 
+    /// Whether datagrams are being lost.
+    fn is_lossy(&self) -> bool {
+        self.loss.rate() > 0.000_5
+    }
+
     /// How long after the first a second copy of layout bytes leaves, while
     /// datagrams are being lost.
     fn echo_after(&self) -> Option<Duration> {
-        let lossy = self.loss.rate() > 0.000_5;
-        lossy.then(|| (self.rtt.base() / 8).clamp(Duration::from_millis(1), Duration::from_millis(20)))
+        self.is_lossy().then(|| (self.rtt.base() / 8).clamp(Duration::from_millis(1), Duration::from_millis(20)))
     }
 
     /// Deadlines of bulk: pace, tail, second copies, a full receiver.

@@ -99,7 +99,8 @@ pub(crate) struct SentRing {
     lately_lost: VecDeque<(u64, Time)>,
     in_flight: u64,
     open_count: u64,
-    /// Emptied boxes for reuse.
+    /// Emptied boxes for reuse: what is kept is the allocation.
+    #[allow(clippy::vec_box)]
     pool: Vec<Box<Rare>>,
 }
 

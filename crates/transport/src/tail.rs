@@ -46,8 +46,8 @@ impl Tail {
     }
 
     /// The next datagram whose contents should be sent again now, if any:
-    /// one sent more than `age` ago, or any while little is open of the
-    /// `offered` bytes.
+    /// one sent more than `age` ago, or any while little is open compared with
+    /// the `offered` bytes; these are none where nothing is being lost.
     pub(crate) fn next(&mut self, now: Time, ring: &SentRing, age: Duration, offered: u64) -> Option<u64> {
         let number = self.candidate(ring)?;
         self.cursor = number;

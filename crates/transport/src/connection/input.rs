@@ -77,6 +77,7 @@ impl<P: Protection> Connection<P> {
             ecn,
             stamp: header.stamp,
             asks: false,
+            bulk: false,
         };
         if !self.ending.is_open() {
             self.hear_end(inside);
@@ -114,6 +115,7 @@ impl<P: Protection> Connection<P> {
         for frame in Frames::new(inside) {
             let frame = frame.map_err(|_| Offence("frame that cannot be read"))?;
             arrival.asks |= frame.asks_for_report();
+            arrival.bulk |= matches!(frame, Frame::Data { .. } | Frame::Stream { .. });
             self.take_frame(from, &frame, arrival.now, app)?;
         }
         Ok(())
@@ -130,7 +132,7 @@ impl<P: Protection> Connection<P> {
             Frame::Data { offset, bytes } => self.receiving.on_data(offset, bytes, app)?,
             Frame::Stream { stream, offset, bytes } => self.receiving.on_stream(stream, offset, bytes, app)?,
             Frame::Report(report) => self.on_report(now, from, &report)?,
-            Frame::Shed(shed) => self.sending.on_shed(shed),
+            Frame::Shed(shed) => self.sending.on_shed(now, shed),
             Frame::Slice(slice) => self.sending.on_slice(now, &slice, app)?,
             Frame::Floor { lowest, interval_us } => self.receiving.on_floor(lowest, interval_us),
             Frame::Probe => {}

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use limosa_wire::frame::{Report, Run, Shed, Slice};
 use limosa_wire::PeerTime;
+use limosa_wire::frame::{Report, Run, Shed, Slice};
 
 use super::Sending;
 use crate::Time;
@@ -76,7 +76,8 @@ impl Sending {
 
     /// Takes the ranges that the slices of the same datagram do not
     /// acknowledge.
-    pub(crate) fn on_shed(&mut self, shed: Shed<'_>) {
+    pub(crate) fn on_shed(&mut self, now: Time, shed: Shed<'_>) {
+        self.brake.on_shed(now);
         for (offset, length) in shed {
             self.shed.insert(offset.0..offset.0.saturating_add(length));
         }
@@ -147,7 +148,7 @@ impl Sending {
             return false;
         }
         let Some(record) = self.ring.declare_lost(number, now) else { return false };
-        if usize::from(record.size) > self.mtu.current() {
+        if usize::from(record.size) > self.mtu.current() && record.contents.is_empty() {
             // A larger size was tried and does not pass: no loss of the path.
             self.too_large += 1;
             return false;

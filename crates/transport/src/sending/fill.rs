@@ -19,6 +19,7 @@ impl Sending {
     pub(crate) fn begin_burst(&mut self, now: Time) -> Allowance {
         let mut allowance = self.law.allowance(now);
         allowance.pace = self.brake.limit(allowance.pace);
+        allowance.in_flight = allowance.in_flight.min(self.brake.window(now, self.rtt.estimate()));
         self.pace = allowance.pace;
         if self.streams_wait() || self.sendable() > 0 || self.repeat_tail(now) {
             self.start_train(&allowance);
@@ -138,9 +139,10 @@ impl Sending {
             return false;
         }
         let age = self.rtt.verdict_after();
+        let offered = if self.is_lossy() { self.space.offered() } else { 0 };
         let mut repeated = false;
         for _ in 0..REPEATS {
-            let Some(number) = self.tail.next(now, &self.ring, age, self.space.offered()) else { break };
+            let Some(number) = self.tail.next(now, &self.ring, age, offered) else { break };
             let Some(record) = self.ring.get(number) else { break };
             record.contents.ranges().for_each(|range| self.space.suspect(range));
             for piece in record.contents.pieces() {

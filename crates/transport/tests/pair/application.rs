@@ -35,6 +35,8 @@ pub(crate) struct TestApplication {
     drained_at: Time,
     /// Bytes from here on are not in memory.
     pub(crate) in_memory: Option<u64>,
+    /// Bytes are not looked at, only counted.
+    pub(crate) lengths: bool,
 }
 
 impl TestApplication {
@@ -97,7 +99,7 @@ impl Application for TestApplication {
     }
 
     fn deliver(&mut self, offset: Offset, bytes: &[u8]) -> Delivery {
-        for (byte, at) in bytes.iter().zip(offset.0..) {
+        for (byte, at) in bytes.iter().zip(offset.0..).filter(|_| !self.lengths) {
             assert_eq!(*byte, byte_at(at), "wrong byte at {at}");
         }
         self.drain();

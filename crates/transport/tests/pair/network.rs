@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
+use limosa_transport::lengths;
 use limosa_transport::rate::{Policy, RateLimits};
 use limosa_transport::testing::NullProtection;
 use limosa_transport::{Closed, Config, Connection, Ecn, Event, Receipt, Time};
@@ -126,6 +127,8 @@ pub(crate) struct Pair {
     order: u64,
     random: u64,
     buffer: Vec<u8>,
+    /// Datagrams stand for larger ones.
+    pub(crate) lengths: bool,
 }
 
 pub(crate) fn fixed(megabits: u64) -> (Policy, RateLimits) {
@@ -164,6 +167,7 @@ impl Pair {
             order: 0,
             random: 0x1234_5678_9abc_def0,
             buffer: vec![0; 65_536],
+            lengths: false,
         }
     }
 
@@ -288,7 +292,7 @@ impl Pair {
     }
 
     fn carry(&mut self, to_server: bool, from: SocketAddr, to: SocketAddr, mut bytes: Vec<u8>) {
-        let size = bytes.len() + 28;
+        let size = if self.lengths { lengths::claimed(&bytes) } else { bytes.len() } + 28;
         let now = self.now;
         let link = if to_server { &mut self.up } else { &mut self.down };
         let start = link.free_at.max(now);
