@@ -256,14 +256,13 @@ impl Sending {
 
     /// Deadlines of bulk: pace, tail, second copies, a full receiver.
     pub(crate) fn deadlines(&self) -> [Option<Time>; 4] {
-        let idle = self.held == Held::Nothing && !self.streams_wait() && (self.space.waiting() == 0 || self.paused);
         let tail = || self.tail.deadline(&self.ring, self.rtt.verdict_after());
         let echo = || self.streams.iter().filter_map(|stream| stream.echo_due(self.echo_after()?)).min();
-        let free = self.held == Held::Nothing;
+        let idle = self.held == Held::Nothing;
         [
             self.pacer.deadline().filter(|_| self.held == Held::Pace),
             idle.then(tail).flatten(),
-            free.then(echo).flatten(),
+            idle.then(echo).flatten(),
             self.look_at(),
         ]
     }

@@ -9,6 +9,8 @@ use crate::Time;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Shortest wait for a report before sending stops.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// A wait longer than this does not make for more patience.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// Shortest distance of two probes of a silent line.
 const PROBE: Duration = Duration::from_millis(50);
 /// Silence shorter than this is nothing to tell people of.
@@ -22,6 +24,9 @@ pub(crate) struct Silence {
     sent: Time,
     /// When the first datagram left that should have been reported by now.
     waiting_since: Option<Time>,
+    /// How long reports have been waited for lately: a narrow way back brings
+    /// them seldom.
+    usual_wait: Duration,
     silent_since: Option<Time>,
     next_probe: Time,
     told: bool,
@@ -29,7 +34,16 @@ pub(crate) struct Silence {
 
 impl Silence {
     pub(crate) fn new(now: Time, timeout: Duration) -> Self {
-        Self { timeout, heard: now, sent: now, waiting_since: None, silent_since: None, next_probe: now, told: false }
+        Self {
+            timeout,
+            heard: now,
+            sent: now,
+            waiting_since: None,
+            usual_wait: Duration::ZERO,
+            silent_since: None,
+            next_probe: now,
+            told: false,
+        }
     }
 
     /// Something authentic arrived.
@@ -40,7 +54,10 @@ impl Silence {
     /// A report arrived; returns how long the line had been silent, if people
     /// were told that it was.
     pub(crate) fn on_report(&mut self, now: Time) -> Option<Duration> {
-        self.waiting_since = None;
+        if let Some(since) = self.waiting_since.take() {
+            let waited = now.since(since).min(LONGEST_WAIT);
+            self.usual_wait = waited.max(self.usual_wait - self.usual_wait / 8);
+        }
         let since = self.silent_since.take()?;
         std::mem::take(&mut self.told).then(|| now.since(since))
     }
@@ -60,7 +77,7 @@ impl Silence {
 
     fn suspend_at(&self, rtt: Duration) -> Option<Time> {
         let since = self.waiting_since.filter(|_| self.silent_since.is_none())?;
-        Some(since + PATIENCE.max(2 * rtt))
+        Some(since + PATIENCE.max(2 * rtt).max(2 * self.usual_wait))
     }
 
     /// Notices silence; returns true when it begins.

@@ -80,6 +80,7 @@ impl<P: Protection> Connection<P> {
             bulk: false,
         };
         if !self.ending.is_open() {
+            self.receiving.numbers.insert(header.number);
             self.hear_end(inside);
             return Err(DropReason::Closed);
         }

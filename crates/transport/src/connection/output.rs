@@ -129,9 +129,23 @@ impl<P: Protection> Connection<P> {
         if self.sending.take_look(now) { self.probe(now, to, None, buffer) } else { None }
     }
 
-    /// Streams and bytes of the linear space, as much as may leave at once.
+    /// Streams and bytes of the linear space, as much as may leave at once;
+    /// if there are none, what should have been heard of.
     fn poll_bulk(&mut self, now: Time, app: &mut impl Application, buffer: &mut [u8]) -> Option<Transmit> {
         let to = self.path.confirmed().filter(|_| self.may_send_bulk())?;
+        if let Some(transmit) = self.burst(now, to, app, buffer) {
+            return Some(transmit);
+        }
+        if self.sending.repeat_tail(now) { self.burst(now, to, app, buffer) } else { None }
+    }
+
+    fn burst(
+        &mut self,
+        now: Time,
+        to: SocketAddr,
+        app: &mut impl Application,
+        buffer: &mut [u8],
+    ) -> Option<Transmit> {
         let allowance = self.sending.begin_burst(now);
         let size = self.sending.mtu.current() - overhead(to);
         let mut transmit = Transmit { to, length: 0, segment: 0, ecn: self.bulk_ecn() };

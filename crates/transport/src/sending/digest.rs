@@ -55,7 +55,10 @@ impl Sending {
             largest: Stamp { sent, received_at: report.largest_at },
             // What the receiver's own machine dropped is no loss of the path,
             // nor are packets larger than it carries.
-            delivered_packets: report.delivered_packets.saturating_add(report.local_drops) + self.too_large,
+            delivered_packets: report
+                .delivered_packets
+                .saturating_add(report.local_drops)
+                .saturating_add(self.too_large),
             delivered_bytes: report.delivered_bytes,
             congestion_marks: report.congestion_marks,
             interval: Duration::from_micros(report.interval_us.min(10_000_000)),

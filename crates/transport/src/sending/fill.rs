@@ -21,9 +21,7 @@ impl Sending {
         allowance.pace = self.brake.limit(allowance.pace);
         allowance.in_flight = allowance.in_flight.min(self.brake.window(now, self.rtt.estimate()));
         self.pace = allowance.pace;
-        if self.streams_wait() || self.sendable() > 0 || self.repeat_tail(now) {
-            self.start_train(&allowance);
-        }
+        self.start_train(&allowance);
         allowance
     }
 
@@ -132,10 +130,10 @@ impl Sending {
         }
     }
 
-    /// Nothing else waits: queues again what should have been heard of.
-    /// Returns whether anything was queued.
-    fn repeat_tail(&mut self, now: Time) -> bool {
-        if self.paused || self.space.waiting() > 0 {
+    /// Nothing else could be sent: queues again what should have been heard
+    /// of. Returns whether anything was queued.
+    pub(crate) fn repeat_tail(&mut self, now: Time) -> bool {
+        if self.held != Held::Nothing {
             return false;
         }
         let age = self.rtt.verdict_after();

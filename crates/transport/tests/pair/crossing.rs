@@ -187,3 +187,43 @@ fn lengths_alone_cross_as_their_bytes_would() {
     assert!((time / time_of_lengths - 1.0).abs() < 0.1, "{time} s and {time_of_lengths} s");
     assert!((bytes / claimed - 1.0).abs() < 0.02, "{bytes} and {claimed} bytes");
 }
+
+#[test]
+fn a_word_lost_in_a_pause_is_said_again_within_two_round_trips() {
+    for seed in 0..20 {
+        let mut pair = Pair::new(ms(100), fixed(50));
+        pair.upload(20 * MB);
+        pair.run_for(ms(600));
+        pair.client.connection.pause();
+        pair.run_for(ms(1_000));
+        pair.seed(seed);
+        pair.up.loss = 0.5;
+        pair.client.connection.write_stream(StreamId::Control, b"rate 10m");
+        let before = pair.now;
+        assert!(pair.run_until(before + ms(3_000), |p| !p.server.app.streams[StreamId::Control.index()].is_empty()));
+        let repeats = pair.now.since(before).as_millis() / 100;
+        assert!(repeats < 20, "seed {seed}: {repeats} round trips");
+    }
+}
+
+#[test]
+fn layout_bytes_leave_twice_while_datagrams_are_lost_and_once_while_none_are() {
+    let sent = |loss: f64| {
+        let mut pair = Pair::new(ms(100), fixed(50));
+        pair.up.loss = loss;
+        pair.upload(4 * MB);
+        pair.run_for(ms(500));
+        let mut written = 0;
+        while pair.client.connection.unacknowledged() > 0 {
+            written += pair.client.connection.write_stream(StreamId::Layout, &[7; 2_000]);
+            pair.run_for(ms(20));
+        }
+        pair.run_for(ms(1_000));
+        assert_eq!(pair.server.app.streams[StreamId::Layout.index()].len(), written);
+        let all = pair.client.connection.statistics().sent;
+        let bulk = all.new_bytes + all.repeated_lost + all.repeated_tail;
+        (all.bytes - bulk) as f64 - all.datagrams as f64 * 64.0 - written as f64
+    };
+    let (clean, lossy) = (sent(0.0), sent(0.05));
+    assert!(lossy > clean + 20_000.0, "{clean} and {lossy} bytes beside the first copy");
+}
