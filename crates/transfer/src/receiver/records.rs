@@ -31,6 +31,7 @@ fn violation<T>(rule: &'static str) -> Result<T> {
 }
 
 /// A file as its record announces it.
+#[derive(Clone, Copy)]
 struct FileRecord {
     size: Option<u64>,
     chunk_log2: u8,

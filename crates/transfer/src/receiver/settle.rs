@@ -107,9 +107,12 @@ impl Receiver {
 
     /// What follows for an entry from a step.
     pub(super) fn apply(&mut self, id: EntryId, step: Step) {
+        if step == Step::Going {
+            return;
+        }
         let Some(path) = self.entries.get(&id).map(|entry| entry.path().clone()) else { return };
         match step {
-            Step::Going => return,
+            Step::Going => {}
             Step::Settled { bytes } => {
                 self.bench.summary.settled += 1;
                 self.bench.summary.bytes += bytes;

@@ -103,7 +103,7 @@ impl LinearSpace {
         self.given.insert(range.clone());
         let missing: Vec<_> = self.arrived.missing(&range).collect();
         for part in missing {
-            self.each_open(&part, |entry, bytes| withdrawn(entry, bytes));
+            self.each_open(&part, &mut withdrawn);
             self.arrived.insert(part);
         }
         self.check_pieces()

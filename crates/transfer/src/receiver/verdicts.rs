@@ -64,14 +64,10 @@ impl Verdicts {
         for run in runs(&mut self.skipped) {
             records.push(VerdictRecord::Skip { first: EntryId(run.start), count: run.end - run.start });
         }
-        let mut complete = None;
-        for record in self.single.drain(..) {
-            if matches!(record, VerdictRecord::Complete { .. }) {
-                complete = Some(record)
-            } else {
-                records.push(record)
-            }
-        }
+        let single = std::mem::take(&mut self.single);
+        let (complete, others): (Vec<_>, Vec<_>) =
+            single.into_iter().partition(|record| matches!(record, VerdictRecord::Complete { .. }));
+        records.extend(others);
         for run in runs(&mut self.settled) {
             records.push(VerdictRecord::Settled { first: EntryId(run.start), count: run.end - run.start });
         }

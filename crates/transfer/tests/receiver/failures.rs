@@ -94,7 +94,7 @@ fn every_operation_may_fail_once_and_nothing_wrong_is_published() {
         assert_eq!(drive.run(), Ended::Finished);
         counter.load(Ordering::Relaxed)
     };
-    for target in (0..total).step_by(2) {
+    for target in (0..total).step_by(5) {
         let disk = Disk::new();
         let mut drive = drive_on(&disk, nodes());
         let mut seen = 0;

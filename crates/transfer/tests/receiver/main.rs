@@ -1,6 +1,9 @@
 //! The receiving engine against a store in memory and a hand-made sender, in
 //! orders drawn from seeds.
 
+// What the tests share stands outside of test functions.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, clippy::single_range_in_vec_init)]
+
 mod bounds;
 mod disk;
 mod drive;
@@ -8,5 +11,4 @@ mod failures;
 mod landing;
 mod resume;
 mod source;
-
 mod trees;

@@ -58,7 +58,7 @@ fn session<'a>(store: &'a Disk, nodes: &[Node], seed: u64) -> Drive<'a> {
 
 #[test]
 fn a_killed_session_is_continued() {
-    for seed in 0..20 {
+    for seed in 0..8 {
         let disk = Disk::new();
         let nodes = files(seed);
         let mut random = Random(seed ^ 0xdead);
@@ -78,7 +78,7 @@ fn a_killed_session_is_continued() {
 
 #[test]
 fn a_crashed_machine_loses_no_byte_and_keeps_no_wrong_one() {
-    for seed in 0..12 {
+    for seed in 0..6 {
         let nodes = files(seed);
         let mut disk = Disk::new();
         let mut random = Random(seed ^ 0xc0de);
@@ -188,7 +188,7 @@ fn what_is_there_is_skipped() {
 
 #[test]
 fn a_damaged_journal_costs_time_and_never_a_byte() {
-    for seed in 0..12 {
+    for seed in 0..6 {
         let nodes = files(seed);
         let disk = Disk::new();
         let mut first = session(&disk, &nodes, seed);

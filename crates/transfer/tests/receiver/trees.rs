@@ -51,7 +51,7 @@ fn no_partials(store: &dyn Store, at: &str) {
 
 #[test]
 fn a_tree_arrives_into_a_fresh_destination() {
-    for seed in 0..30 {
+    for seed in 0..12 {
         let store = MemoryStore::new();
         let nodes = tree(&mut Random(seed));
         let options = options(&store, "in", 1).with_limits(small_limits());
@@ -72,7 +72,7 @@ fn a_tree_arrives_into_a_fresh_destination() {
 
 #[test]
 fn a_tree_arrives_over_one_that_is_there() {
-    for seed in 0..10 {
+    for seed in 0..4 {
         let store = MemoryStore::new();
         store.make_directory(&path("in")).unwrap();
         store.make_directory(&path("in/t")).unwrap();

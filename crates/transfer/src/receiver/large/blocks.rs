@@ -36,7 +36,8 @@ impl LargeFile {
             bench.memory.pass(bytes.len() as u64);
             return bytes.len();
         }
-        if !force && !(self.wanted && self.open(bench)) {
+        let may_take = force || (self.wanted && self.open(bench));
+        if !may_take {
             return 0;
         }
         let mut taken = 0;
@@ -56,17 +57,20 @@ impl LargeFile {
     fn accept_in_block(&mut self, at: u64, portion: &[u8], force: bool, bench: &mut Bench) -> bool {
         let range = at..at + portion.len() as u64;
         let block = at >> BLOCK_LOG2;
-        let fresh: Vec<Range<u64>> = self.covered.missing(&range).collect();
-        if fresh.is_empty() {
+        if self.covered.contains(&range) {
             bench.memory.pass(portion.len() as u64);
             return true;
         }
         if !self.make_block(block, force, bench) {
             return false;
         }
-        for part in fresh {
+        let mut next = range.start;
+        loop {
+            let part = self.covered.missing(&(next..range.end)).next();
+            let Some(part) = part else { break };
             let bytes = &portion[index(part.start - at)..index(part.end - at)];
             self.keep(block, part.start, bytes, bench);
+            next = part.end;
         }
         self.covered.insert(range);
         self.resolve_again(block);
@@ -103,6 +107,7 @@ impl LargeFile {
             }
             _ => {
                 bench.memory.assemble(bytes.len() as u64);
+                self.piece_bytes += bytes.len();
                 self.pieces.push((at, bytes.to_vec()));
             }
         }
@@ -125,10 +130,10 @@ impl LargeFile {
 
     /// Writes a complete block; reads one back that was written in pieces.
     fn advance_block(&mut self, block: u64, bench: &mut Bench) {
-        let Some(partial) = self.partial() else { return };
         if !self.is_complete(block) {
             return;
         }
+        let Some(partial) = self.partial() else { return };
         let range = self.block_range(block);
         let has_pieces = self.pieces.iter().any(|(at, _)| range.contains(at));
         match self.blocks.get_mut(&block) {
@@ -201,12 +206,13 @@ impl LargeFile {
     /// Writes the pieces at hand, together: at once if they are many, else
     /// when those before are written.
     pub(super) fn write_pieces(&mut self, bench: &mut Bench) {
-        let bytes: usize = self.pieces.iter().map(|(_, bytes)| bytes.len()).sum();
+        let bytes = self.piece_bytes;
         if bytes == 0 || (self.pieces_writing && bytes < PIECES_AT_ONCE) {
             return;
         }
         let Some(partial) = self.partial() else { return };
         let pieces = std::mem::take(&mut self.pieces);
+        self.piece_bytes = 0;
         let mut blocks: Vec<u64> = pieces.iter().map(|(at, _)| at >> BLOCK_LOG2).collect();
         blocks.sort_unstable();
         blocks.dedup();
@@ -250,6 +256,7 @@ impl LargeFile {
         for (_, bytes) in std::mem::take(&mut self.pieces) {
             bench.memory.discard(bytes.len() as u64);
         }
+        self.piece_bytes = 0;
     }
 
     /// Asks for an operation.

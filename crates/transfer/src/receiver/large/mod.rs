@@ -77,6 +77,8 @@ pub(super) struct LargeFile {
     blocks: BTreeMap<u64, Block>,
     /// Stretches of blocks that left memory, waiting to be written together.
     pieces: Vec<(u64, Vec<u8>)>,
+    /// Their bytes.
+    piece_bytes: usize,
     pieces_writing: bool,
     /// Digests of blocks by chunk, for chunks of several blocks.
     leaves: BTreeMap<u32, BTreeMap<u64, Digest>>,
@@ -122,6 +124,7 @@ impl LargeFile {
             covered: RangeSet::new(),
             blocks: BTreeMap::new(),
             pieces: Vec::new(),
+            piece_bytes: 0,
             pieces_writing: false,
             leaves: BTreeMap::new(),
             expected: BTreeMap::new(),
@@ -197,11 +200,11 @@ impl LargeFile {
 
     /// Does all that can be done now.
     fn advance(&mut self, bench: &mut Bench) -> Step {
-        if !self.wanted {
-            return Step::Going;
-        }
         if self.failing.is_some() {
             return self.wind_up(bench);
+        }
+        if !self.wanted {
+            return Step::Going;
         }
         if self.end.is_some() {
             self.open(bench);

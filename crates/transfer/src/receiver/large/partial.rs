@@ -127,9 +127,6 @@ impl LargeFile {
             Ok(DestinationOutput::Opened { partial, chain, held }) => {
                 self.handle = Handle::Open(partial);
                 self.journal = chain.map(|chain| JournalState { chain, waiting: Vec::new() });
-                if self.failing.is_some() {
-                    return self.wind_up(bench);
-                }
                 self.adopt(held, bench);
                 self.advance(bench)
             }
@@ -316,7 +313,8 @@ impl LargeFile {
             return Step::Going;
         }
         let Some(failing) = &self.failing else { return Step::Going };
-        let keep = self.about.is_journaled() && !failing.discard;
+        // Without any verified chunk there is nothing to continue.
+        let keep = self.about.is_journaled() && !failing.discard && !self.verified.is_empty();
         match std::mem::replace(&mut self.handle, Handle::Gone) {
             Handle::Open(partial) => {
                 let fate = if keep { Fate::Keep(self.records()) } else { Fate::Remove };

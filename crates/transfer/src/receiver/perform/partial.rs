@@ -71,10 +71,10 @@ pub(super) fn close(store: &dyn Store, partial: &Partial, fate: &Fate) -> Result
 }
 
 pub(super) fn inspect(store: &dyn Store, inspect: &Inspect) -> Result<Inspection> {
-    if let Some(found) = find(store, &inspect.to)? {
-        if let Some(inspection) = judge(&found, inspect) {
-            return Ok(inspection);
-        }
+    if let Some(found) = find(store, &inspect.to)?
+        && let Some(inspection) = judge(&found, inspect)
+    {
+        return Ok(inspection);
     }
     let Some(from) = &inspect.resume else { return Ok(Inspection::Take) };
     let held = read_journal(store, &from.journal, &from.header)?.map(|replay| replay.held).unwrap_or_default();
