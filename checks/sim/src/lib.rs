@@ -19,6 +19,7 @@ pub mod grid;
 pub mod histogram;
 pub mod line;
 pub mod link;
+pub mod machine;
 pub mod network;
 pub mod outcome;
 pub mod pace;

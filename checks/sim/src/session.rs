@@ -267,7 +267,7 @@ impl Endpoint for End {
 }
 
 /// The socket address that stands for an address on the line.
-fn socket_address(address: Address) -> SocketAddr {
+pub(crate) fn socket_address(address: Address) -> SocketAddr {
     let [_, high, middle, low] = address.flow.to_be_bytes();
     let network = if address.side == Side::Near { 10 } else { 11 };
     let port = FIRST_PORT.wrapping_add(address.binding as u16);
@@ -275,7 +275,7 @@ fn socket_address(address: Address) -> SocketAddr {
 }
 
 /// The address on the line that a socket address stands for.
-fn address(address: SocketAddr) -> Option<Address> {
+pub(crate) fn address(address: SocketAddr) -> Option<Address> {
     let IpAddr::V4(ip) = address.ip() else { return None };
     let [network, high, middle, low] = ip.octets();
     Some(Address {

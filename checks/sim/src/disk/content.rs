@@ -231,12 +231,12 @@ impl Content {
     }
 }
 
-/// A page whose sectors are of different versions; now and then one was being
-/// written and holds anything.
+/// A page whose sectors are of different versions. In one that was new a
+/// sector may hold anything, such as what another file left there.
 fn torn(versions: &[Version], random: &mut Random) -> Arc<Page> {
     let mut page = [0; PAGE];
     for (sector, at) in page.chunks_exact_mut(SECTOR).zip((0..).step_by(SECTOR)) {
-        if random.hits(1.0 / 64.0) {
+        if matches!(versions, [None, ..]) && random.hits(1.0 / 64.0) {
             sector.fill_with(|| random.next_u64() as u8);
         } else if let Some(version) = &versions[random.below(versions.len() as u64) as usize] {
             sector.copy_from_slice(&version[at..at + SECTOR]);

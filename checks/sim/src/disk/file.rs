@@ -76,7 +76,11 @@ impl DiskFile {
         };
         self.act(Operation::Sync, load, |state, _| {
             let inode = state.inodes.get_mut(&self.inode).ok_or(ErrorKind::Io)?;
-            if attributes { inode.sync_all() } else { inode.sync_data() }
+            if attributes {
+                inode.sync_all()
+            } else {
+                inode.sync_data()
+            }
             Ok(())
         })
     }

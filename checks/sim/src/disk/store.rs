@@ -55,10 +55,21 @@ impl Disk {
         self.0.state().operations
     }
 
-    /// Stops before the operation of this number, counted from 0 on the new
-    /// disk; that one and all later ones fail and do nothing.
-    pub fn stop_at(&self, operation: u64) {
-        self.0.state().stop_at = Some(operation);
+    /// Stops after so many more operations; all later ones fail and do
+    /// nothing.
+    pub fn stop_after(&self, operations: u64) {
+        let mut state = self.0.state();
+        state.stop_at = Some(state.operations + operations);
+    }
+
+    /// Does not stop any more, if it has not.
+    pub fn go_on(&self) {
+        self.0.state().stop_at = None;
+    }
+
+    /// Lets virtual time begin anew.
+    pub fn reset_clock(&self) {
+        self.0.state().busy_until = Time::ZERO;
     }
 
     /// Whether it has stopped.
@@ -87,7 +98,7 @@ impl Disk {
         end(&mut state);
         state.stopped = false;
         state.stop_at = None;
-        state.operations = 0;
+        state.busy_until = Time::ZERO;
         Self::holding(state)
     }
 
@@ -184,8 +195,7 @@ fn file_or_new(state: &mut State, path: &StorePath) -> std::result::Result<Inode
 fn page(state: &State, entries: &Entries, after: Option<Name>, limit: usize) -> Page {
     let start = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut rest = entries.range((start, Bound::Unbounded));
-    let entry =
-        |(name, inode): (&Name, &InodeNumber)| DirectoryEntry { name: name.clone(), kind: state.kind(*inode) };
+    let entry = |(name, inode): (&Name, &InodeNumber)| DirectoryEntry { name: name.clone(), kind: state.kind(*inode) };
     let entries: Vec<DirectoryEntry> = rest.by_ref().take(limit.max(1)).map(entry).collect();
     let more = rest.next().is_some();
     let next = entries.last().filter(|_| more).map(|entry| Cursor::new(entry.name.as_bytes()));
