@@ -9,7 +9,7 @@ use limosa_wire::{PacketNumber, SessionId};
 
 /// Sealer and opener of one end of a session, as the connection wants them.
 #[derive(Debug)]
-pub struct SessionProtection {
+pub(crate) struct SessionProtection {
     sealer: DatagramSealer,
     opener: DatagramOpener,
 }
@@ -19,7 +19,7 @@ pub struct SessionProtection {
 ///
 /// `transcript` holds the bytes of client hello, request, server hello and
 /// answer, and is wiped too: it contains the server's random part.
-pub fn derive(
+pub(crate) fn derive(
     role: Role,
     suite: CipherSuite,
     request: &mut Request,
@@ -58,7 +58,7 @@ impl Protection for SessionProtection {
 }
 
 /// A session id that is not zero and not in `taken`.
-pub fn fresh_session_id(taken: impl Fn(SessionId) -> bool) -> SessionId {
+pub(crate) fn fresh_session_id(mut taken: impl FnMut(SessionId) -> bool) -> SessionId {
     loop {
         let id = SessionId(u32::from_be_bytes(limosa_seal::random()));
         if id.0 != 0 && !taken(id) {

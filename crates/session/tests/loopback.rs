@@ -1,0 +1,184 @@
+//! Whole sessions on loopback: an in-memory stream in place of SSH, real UDP,
+//! real files.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use limosa_seal::AlgorithmSet;
+use limosa_session::setup::accept;
+use limosa_session::{ClientJob, ClientPlan, Order, Outcome, Running, ServerPorts, Terms, connect, serve};
+use limosa_storage::local::{Confinement, LocalStore};
+use limosa_storage::{Store, StorePath};
+use limosa_transfer::receiver::Destination;
+use limosa_transfer::sender::Source;
+use limosa_wire::setup::{
+    ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite, Symlinks,
+};
+use limosa_wire::{Code, Rate};
+
+/// The longest any of these may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn request(direction: Direction, paths: &[&str]) -> Request {
+    Request {
+        direction,
+        transfer: [7; 16],
+        random: [0; 32],
+        suites: Suite::ALL.to_vec(),
+        digests: ContentDigest::ALL.to_vec(),
+        policy: RatePolicy::Fair,
+        rate: None,
+        resume: ResumeLevel::Attributes,
+        durability: Durability::None,
+        symlinks: Symlinks::Copy,
+        overwrite: Overwrite::Different,
+        keep_mode: true,
+        keep_times: true,
+        fresh: false,
+        source_count: 1,
+        paths: paths.iter().map(|path| path.as_bytes().to_vec()).collect(),
+    }
+}
+
+fn store(root: &Path) -> Arc<dyn Store> {
+    Arc::new(LocalStore::open(root, Confinement::Inside).unwrap())
+}
+
+fn terms(root: &Path) -> Terms {
+    Terms {
+        store: store(root),
+        algorithms: AlgorithmSet::Ordinary,
+        suites: vec![Suite::Aes128Gcm],
+        rate_cap: Rate::UNLIMITED,
+        durability_floor: Durability::None,
+        timeout: Duration::from_secs(20),
+        user: b"ada".to_vec(),
+        reached: Some(Ipv4Addr::LOCALHOST.into()),
+        public_address: None,
+        umask: 0o022,
+    }
+}
+
+fn plan(root: &Path, request: Request, job: ClientJob) -> ClientPlan {
+    ClientPlan {
+        request,
+        job,
+        store: store(root),
+        algorithms: AlgorithmSet::Ordinary,
+        user: b"ada".to_vec(),
+        reached: Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        rtt: None,
+        udp_port: None,
+        udp_host: None,
+        umask: 0o022,
+    }
+}
+
+const PORTS: ServerPorts = ServerPorts::Range { first: 36_100, last: 36_300 };
+
+/// Runs both ends; `steer` may give orders to the client's.
+async fn run(plan: ClientPlan, terms: Terms, steer: impl FnOnce(&Running)) -> (Outcome, Outcome) {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let server = tokio::spawn(async move {
+        let incoming = accept(theirs).await.unwrap();
+        let mut running = serve(incoming, terms, &PORTS).await.unwrap();
+        running.events.close();
+        running.outcome().await
+    });
+    let mut client = connect(ours, plan).await.unwrap();
+    client.events.close();
+    steer(&client);
+    let outcomes = async { (client.outcome().await, server.await.unwrap()) };
+    tokio::time::timeout(DEADLINE, outcomes).await.expect("the session ends in time")
+}
+
+/// A tree with what tends to break: empty, small, large, with holes, odd names.
+fn make_tree(root: &Path) {
+    fs::create_dir_all(root.join("tree/deep/er")).unwrap();
+    fs::write(root.join("tree/empty"), b"").unwrap();
+    fs::write(root.join("tree/deep/small"), b"a few bytes").unwrap();
+    let large: Vec<u8> = (0..40_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    fs::write(root.join("tree/deep/er/large"), large).unwrap();
+    std::os::unix::fs::symlink("small", root.join("tree/deep/link")).unwrap();
+    for index in 0..200 {
+        fs::write(root.join(format!("tree/deep/er/file {index} \u{e4}")), vec![index as u8; index * 37]).unwrap();
+    }
+}
+
+/// Compares two trees by `diff`, links as links.
+fn assert_equal(left: &Path, right: &Path) {
+    let output =
+        std::process::Command::new("diff").args(["-r", "--no-dereference"]).args([left, right]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_goes_up_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there, back) = (folder.path().join("here"), folder.path().join("there"), folder.path().join("back"));
+    for root in [&here, &there, &back] {
+        fs::create_dir_all(root).unwrap();
+    }
+    make_tree(&here);
+
+    let sources = vec![Source::itself(StorePath::parse(b"tree").unwrap())];
+    let up = plan(&here, request(Direction::Upload, &["in"]), ClientJob::Upload(sources));
+    let (client, server) = run(up, terms(&there), |_| {}).await;
+    assert_eq!((client.code, server.code), (Code::OK, Code::OK), "{client:?} {server:?}");
+    assert_equal(&here.join("tree"), &there.join("in/tree"));
+
+    let down = ClientJob::Download(Destination::parse(b"out").unwrap());
+    let down = plan(&back, request(Direction::Download, &["in/tree"]), down);
+    let (client, server) = run(down, terms(&there), |_| {}).await;
+    assert_eq!((client.code, server.code), (Code::OK, Code::OK), "{client:?} {server:?}");
+    assert_equal(&here.join("tree"), &back.join("out/tree"));
+    assert_eq!(client.summary.bytes, server.theirs.unwrap().bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_finds_everything_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    for root in [&here, &there] {
+        fs::create_dir_all(root).unwrap();
+    }
+    make_tree(&here);
+    let up = || {
+        let sources = vec![Source::itself(StorePath::parse(b"tree").unwrap())];
+        plan(&here, request(Direction::Upload, &["in"]), ClientJob::Upload(sources))
+    };
+    run(up(), terms(&there), |_| {}).await;
+    let (client, _) = run(up(), terms(&there), |_| {}).await;
+    assert_eq!(client.code, Code::OK, "{client:?}");
+    assert_eq!(client.summary.carried, 0, "{client:?}");
+    assert!(client.theirs.unwrap().skipped >= 202, "{client:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_source_is_named_by_its_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let down = ClientJob::Download(Destination::parse(b"out").unwrap());
+    let down = plan(folder.path(), request(Direction::Download, &["nowhere"]), down);
+    let (client, server) = run(down, terms(folder.path()), |_| {}).await;
+    assert_eq!((client.code, server.code), (Code::NOT_FOUND, Code::NOT_FOUND), "{client:?} {server:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_transfer_ends_on_both_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    for root in [&here, &there] {
+        fs::create_dir_all(root).unwrap();
+    }
+    make_tree(&here);
+    let sources = vec![Source::itself(StorePath::parse(b"tree").unwrap())];
+    let mut request = request(Direction::Upload, &["in"]);
+    request.rate = Some(Rate::from_bits_per_second(20_000_000));
+    let up = plan(&here, request, ClientJob::Upload(sources));
+    let (client, server) =
+        run(up, terms(&there), |running| running.steering().order(Order::Cancel(Code::CANCELLED))).await;
+    assert_eq!((client.code, server.code), (Code::CANCELLED, Code::CANCELLED), "{client:?} {server:?}");
+}
