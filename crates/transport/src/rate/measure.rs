@@ -312,8 +312,9 @@ impl Meter {
     }
 }
 
+/// A counter as a figure to reckon with.
 #[allow(clippy::cast_precision_loss)]
-fn count(n: u64) -> f64 {
+pub(super) fn count(n: u64) -> f64 {
     n as f64
 }
 

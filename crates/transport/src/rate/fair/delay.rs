@@ -277,7 +277,7 @@ impl DelayMode {
             return;
         }
         let busy = s.full && s.queue_low > self.target / 4.0;
-        let dropped = judged.excess > 0.0 && s.sent > BUSY * share.rate;
+        let dropped = judged.excess > 0.0 && judged.overflow && s.sent > BUSY * share.rate;
         if limited || !(busy || dropped) {
             return;
         }

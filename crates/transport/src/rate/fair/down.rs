@@ -7,8 +7,9 @@ use crate::Time;
 
 /// Packets that must have been seen.
 const EVIDENCE: f64 = 100.0;
-/// Round trips after which the attempt is given up.
-const PATIENCE: f64 = 4.0;
+/// Round trips after which the attempt is given up if the queue did not empty,
+/// and if too little was seen.
+const PATIENCE: (f64, f64) = (4.0, 40.0);
 
 /// Sends less for a round trip and counts.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,7 @@ pub(super) struct Down {
     began: Time,
     enough: Time,
     arrived: bool,
-    given_up: Time,
+    given_up: (Time, Time),
     count: LossCount,
 }
 
@@ -39,7 +40,7 @@ impl Down {
             began: s.now,
             enough: later(s.now, trip),
             arrived: false,
-            given_up: later(s.now, PATIENCE * trip + s.rtt),
+            given_up: (later(s.now, PATIENCE.0 * trip + s.rtt), later(s.now, PATIENCE.1 * trip)),
             count: LossCount::default(),
         }
     }
@@ -53,7 +54,9 @@ impl Down {
         if s.newest >= self.enough && self.count.packets >= EVIDENCE {
             return Some(Outcome::Baseline(self.count.rate()));
         }
-        (s.now >= self.given_up).then_some(Outcome::Nothing)
+        let (early, late) = self.given_up;
+        let given_up = if self.count.packets == 0.0 { early } else { late };
+        (s.now >= given_up).then_some(Outcome::Nothing)
     }
 }
 

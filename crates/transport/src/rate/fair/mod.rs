@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use limosa_wire::{PacketNumber, Rate};
 
-use super::measure::{Meter, Sample, later, sane_pace, seconds_since};
+use super::measure::{Meter, Sample, count, later, sane_pace, seconds_since};
 use super::{Allowance, PathReport, RateControl, RateLimits, RateStatistics, Sent};
 use crate::Time;
 use compete::{Compete, Leave};
@@ -181,6 +181,10 @@ impl RateControl for Fair {
         self.trains.on_report(report);
         if let Some(sample) = self.meter.on_report(report) {
             self.on_sample(&sample);
+            // What is older than the newest arrival waits for reports, not for
+            // the path: it must not stop the pace.
+            let waiting = (count(report.in_flight) - sample.ahead).clamp(0.0, self.in_flight);
+            self.in_flight += waiting;
         }
     }
 

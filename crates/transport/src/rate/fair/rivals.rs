@@ -33,8 +33,6 @@ pub(super) struct Rivals {
     squeezed_since: Option<Time>,
     began: Option<Time>,
     armed: bool,
-    /// Highest queue within the last round trips, decaying.
-    peak: f64,
     back_off_at: Option<Time>,
     loss_at: Option<Time>,
     deepest: (f64, Option<Time>),
@@ -98,11 +96,9 @@ impl Rivals {
         seconds_since(s.now, since) > (20.0 * s.base_rtt).max(4.0)
     }
 
-    /// A queue that falls by a quarter within a round trip or so, not by our
+    /// A queue that falls by a quarter within a window, not by our
     /// doing, is somebody backing off.
     fn note_back_off(&mut self, s: &Sample, judged: &Judged, ours: bool) {
-        let decay = (-s.elapsed / (1.5 * s.base_rtt.max(s.interval))).exp();
-        self.peak = s.queue.max(self.peak * decay + s.queue * (1.0 - decay));
         let fell = s.queue_high > 0.002 && s.queue < 0.75 * s.queue_high;
         if (fell && !ours) || judged.excess > 0.0 {
             self.back_off_at = Some(s.now);
