@@ -27,11 +27,6 @@ pub enum Command {
     Send(SendArguments),
     /// Fetch files and directories from a host
     Get(GetArguments),
-    /// Find out whether and how a host can be reached, with advice
-    Doctor(DoctorArguments),
-    /// Be the remote end of a transfer (started over SSH)
-    #[command(hide = true)]
-    Session(SessionArguments),
 }
 
 /// `limosa send`.
@@ -122,49 +117,6 @@ pub struct ReachArguments {
     /// Command that starts a session where the host has no `limosa` subsystem
     #[arg(long, value_name = "COMMAND", default_value = limosa_ssh::SESSION_COMMAND, help_heading = "Connection")]
     pub remote_command: String,
-}
-
-/// `limosa doctor`.
-#[derive(Debug, Args)]
-pub struct DoctorArguments {
-    /// The host to examine
-    #[arg(value_name = "[USER@]HOST")]
-    pub host: limosa_ssh::Target,
-    /// How to reach it.
-    #[command(flatten)]
-    pub reach: ReachArguments,
-    /// Write the findings as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `limosa session`.
-#[derive(Debug, Args)]
-pub struct SessionArguments {
-    /// UDP ports to choose from
-    #[arg(long, value_name = "FIRST-LAST", default_value = "33001-33100", env = "LIMOSA_SESSION_PORTS")]
-    pub udp_ports: PortRange,
-}
-
-/// Ports from first to last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortRange {
-    /// First.
-    pub first: u16,
-    /// Last.
-    pub last: u16,
-}
-
-impl std::str::FromStr for PortRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        match (first.parse(), last.parse()) {
-            (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(Self { first, last }),
-            _ => Err(format!("`{text}` is not a range of ports such as 33001-33100")),
-        }
-    }
 }
 
 /// Declares a choice of the command line and what it means on the wire.
@@ -288,14 +240,5 @@ mod tests {
         let parsed = Arguments::try_parse_from(["limosa", "send", "--", "-odd", "host:"]).unwrap();
         let Command::Send(send) = parsed.command else { panic!("a send") };
         assert_eq!(send.paths, ["-odd", "host:"]);
-    }
-
-    #[test]
-    fn ranges_of_ports() {
-        assert_eq!("33001-33100".parse(), Ok(PortRange { first: 33001, last: 33100 }));
-        assert_eq!("5".parse(), Ok(PortRange { first: 5, last: 5 }));
-        for text in ["", "0-1", "9-8", "a-b", "1-70000"] {
-            assert!(text.parse::<PortRange>().is_err(), "{text}");
-        }
     }
 }

@@ -1,8 +1,48 @@
 //! The command-line client: what is typed, what it means, and how progress and
 //! results are shown.
 //!
-//! Reading order: [`arguments`] and [`location`] for what is typed.
+//! Reading order: [`arguments`] and [`location`] for what is typed,
+//! [`transfer`] for how it is carried out, [`report`] for what is shown.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod failure;
+pub mod local;
 pub mod location;
+pub mod reach;
+pub mod report;
+pub mod signals;
+pub mod terminal_prompt;
+pub mod transfer;
+
+use std::io::{IsTerminal, stderr, stdout};
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command, TransferArguments};
+use report::{JsonReporter, LineReporter, Reporter, TerminalReporter, Verbosity};
+
+/// Runs a command to its exit status.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Send(send) => {
+            transfer::run(transfer::plan_send(&send), &send.transfer, reporter(&send.transfer)).await
+        }
+        Command::Get(get) => transfer::run(transfer::plan_get(&get), &get.transfer, reporter(&get.transfer)).await,
+    }
+}
+
+/// The reporter that options and surroundings ask for.
+fn reporter(arguments: &TransferArguments) -> Box<dyn Reporter> {
+    let verbosity = match (arguments.quiet, arguments.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, 0) => Verbosity::Normal,
+        (false, _) => Verbosity::Verbose,
+    };
+    if arguments.json {
+        Box::new(JsonReporter::new(stdout()))
+    } else if stderr().is_terminal() {
+        Box::new(TerminalReporter::new(verbosity))
+    } else {
+        Box::new(LineReporter::new(stderr(), verbosity))
+    }
+}

@@ -1,2 +1,18 @@
 //! The `limosa` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use limosa_cli::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(limosa_cli::run(arguments)),
+        Err(error) => {
+            eprintln!("limosa: cannot start: {error}");
+            ExitCode::from(limosa_wire::Code::RESOURCES.exit_status())
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Reaching a host over SSH as the options say.
+
+use limosa_ssh::client::{HostKeyPolicy, Setup};
+use limosa_ssh::{Connected, HostKeyProblem, Request, Secret, SshError, Target, Way, connect};
+use limosa_wire::Code;
+
+use crate::arguments::{ReachArguments, SshWay};
+use crate::report::Connection;
+use crate::terminal_prompt::whoever_is_there;
+
+/// Connects and logs in.
+///
+/// # Errors
+/// What SSH reports.
+pub async fn reach(target: &Target, arguments: &ReachArguments) -> Result<Connected, SshError> {
+    let target = match arguments.port {
+        Some(port) => target.clone().with_port(port),
+        None => target.clone(),
+    };
+    let mut request = Request::to(target)
+        .way(match arguments.ssh {
+            SshWay::Auto => Way::Auto,
+            SshWay::Builtin => Way::Builtin,
+            SshWay::System => Way::System,
+        })
+        .password(Secret::from_environment())
+        .prompt(whoever_is_there())
+        .session_command(arguments.remote_command.clone());
+    for identity in &arguments.identities {
+        request = request.identity(identity.clone());
+    }
+    if let Some(file) = &arguments.known_hosts {
+        request = request.known_hosts(file.clone());
+    }
+    if arguments.accept_new {
+        request = request.host_keys(HostKeyPolicy::AcceptNew);
+    }
+    connect(request).await
+}
+
+/// What to tell of a connection.
+#[must_use]
+pub fn told(target: &Target, connected: &Connected) -> Connection {
+    let Setup { time, round_trips } = connected.setup;
+    Connection {
+        target: target.to_string(),
+        way: connected.choice.to_string(),
+        host_key: connected.host_key.clone(),
+        ssh_time: time,
+        ssh_round_trips: round_trips,
+    }
+}
+
+/// The numbered code of an SSH failure.
+#[must_use]
+pub fn code_of(error: &SshError) -> Code {
+    match error {
+        SshError::Resolve { .. } => Code::RESOLVE_FAILED,
+        SshError::Refused { .. } => Code::CONNECT_REFUSED,
+        SshError::Timeout { .. } => Code::CONNECT_TIMEOUT,
+        SshError::HostKey(HostKeyProblem::Changed { .. }) => Code::HOST_KEY_CHANGED,
+        SshError::HostKey(HostKeyProblem::Revoked { .. }) => Code::HOST_KEY_REVOKED,
+        SshError::HostKey(_) => Code::HOST_KEY_UNKNOWN,
+        SshError::Authentication { .. } => Code::AUTH_FAILED,
+        SshError::KeyFile { .. } => Code::KEY_UNREADABLE,
+        SshError::NoSession { .. } => Code::NOT_LIMOSA,
+        SshError::Configuration(_) | SshError::KnownHosts(_) | SshError::NoProgram { .. } => Code::BAD_CONFIGURATION,
+        SshError::Broken { .. } => Code::SSH_LOST,
+        SshError::Connect { .. } | SshError::Protocol(_) | SshError::System(_) => Code::SSH_FAILED,
+    }
+}
+
+/// The failure behind an error of a channel's stream, if SSH caused it: that a
+/// session program could not be started shows only there.
+#[must_use]
+pub fn behind(error: &std::io::Error) -> Option<&SshError> {
+    let inner = error.get_ref()?;
+    inner.downcast_ref::<std::sync::Arc<SshError>>().map(AsRef::as_ref).or_else(|| inner.downcast_ref::<SshError>())
+}

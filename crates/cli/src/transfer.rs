@@ -1,0 +1,279 @@
+//! `limosa send` and `limosa get`: from what was typed to an exit status.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use limosa_seal::AlgorithmSet;
+use limosa_seal::identity::transfer_id;
+use limosa_session::{ClientJob, ClientPlan, Order, Outcome, Running, connect};
+use limosa_ssh::Target;
+use limosa_storage::local::{Confinement, LocalStore};
+use limosa_storage::{Store, StorePath};
+use limosa_transfer::receiver::Destination;
+use limosa_transfer::sender::{Source, SourceExtent};
+use limosa_wire::Code;
+use limosa_wire::setup::{ContentDigest, Direction, RatePolicy, Request, Suite};
+
+use crate::arguments::{Cipher, GetArguments, SendArguments, TransferArguments};
+use crate::failure::CommandFailure;
+use crate::local;
+use crate::location::{Location, Remote};
+use crate::reach::{reach, told};
+use crate::report::Reporter;
+use crate::signals::Interrupts;
+
+/// A transfer as typed, understood.
+#[derive(Debug)]
+pub struct TransferPlan {
+    target: Target,
+    request: Request,
+    job: ClientJob,
+}
+
+/// `limosa send`.
+///
+/// # Errors
+/// What is wrong with what was typed.
+pub fn plan_send(arguments: &SendArguments) -> Result<TransferPlan, CommandFailure> {
+    let (last, sources) = arguments.paths.split_last().ok_or_else(|| CommandFailure::usage("no destination"))?;
+    let Location::Remote(Remote { target, path }) = location(last)? else {
+        return Err(CommandFailure::usage(format!(
+            "the last argument must be [user@]host:path, not `{}`",
+            Path::new(last).display()
+        )));
+    };
+    let sources = sources.iter().map(|source| local_source(source)).collect::<Result<Vec<_>, _>>()?;
+    let mut request = request(Direction::Upload, &arguments.transfer)?;
+    request.source_count = count(sources.iter().map(|source| source.extent));
+    request.paths = vec![path];
+    let typed: Vec<&[u8]> = sources.iter().map(|source| source.path.as_bytes()).collect();
+    request.transfer = identity(Direction::Upload, &target, &request.paths[0], &typed);
+    Ok(TransferPlan { target, request, job: ClientJob::Upload(sources) })
+}
+
+/// `limosa get`.
+///
+/// # Errors
+/// What is wrong with what was typed.
+pub fn plan_get(arguments: &GetArguments) -> Result<TransferPlan, CommandFailure> {
+    let (last, sources) = arguments.paths.split_last().ok_or_else(|| CommandFailure::usage("no destination"))?;
+    let Location::Local(place) = location(last)? else {
+        return Err(CommandFailure::usage("the last argument must be a place on this machine"));
+    };
+    let (target, paths) = remote_sources(sources)?;
+    let mut request = request(Direction::Download, &arguments.transfer)?;
+    request.source_count = count(paths.iter().map(|path| extent(path)));
+    let destination = local_destination(&place)?;
+    let typed: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+    request.transfer = identity(Direction::Download, &target, destination.path().as_bytes(), &typed);
+    request.paths = paths;
+    Ok(TransferPlan { target, request, job: ClientJob::Download(destination) })
+}
+
+fn location(typed: &OsStr) -> Result<Location, CommandFailure> {
+    Location::parse(typed).map_err(|error| CommandFailure::new(Code::BAD_TARGET, error))
+}
+
+fn local_source(typed: &OsStr) -> Result<Source, CommandFailure> {
+    match location(typed)? {
+        Location::Local(path) => local::source(&path).map_err(|error| CommandFailure::new(Code::NOT_FOUND, error)),
+        Location::Remote(remote) => Err(CommandFailure::usage(format!(
+            "`{}` is on another host; only the destination may be (put ./ in front of a local name that holds a colon)",
+            remote.typed().display()
+        ))),
+    }
+}
+
+/// A download's destination below `/`, whether it names a directory kept.
+fn local_destination(typed: &Path) -> Result<Destination, CommandFailure> {
+    let path = local::store_path(typed).map_err(|error| CommandFailure::new(Code::DIRECTORY_NOT_FOUND, error))?;
+    let mut bytes = path.as_bytes().to_vec();
+    if local::names_directory(typed) {
+        bytes.push(b'/');
+    }
+    Destination::parse(&bytes).map_err(|error| CommandFailure::new(Code::BAD_NAME, error))
+}
+
+/// The sources of a download, which must be on one host.
+fn remote_sources(typed: &[std::ffi::OsString]) -> Result<(Target, Vec<Vec<u8>>), CommandFailure> {
+    let mut common: Option<Target> = None;
+    let mut paths = Vec::new();
+    for source in typed {
+        let Location::Remote(Remote { target, path }) = location(source)? else {
+            let shown = Path::new(source).display();
+            return Err(CommandFailure::usage(format!("`{shown}` is not [user@]host:path")));
+        };
+        match &common {
+            Some(first) if *first != target => {
+                return Err(CommandFailure::usage(format!(
+                    "all sources must be on one host, not {first} and {target}"
+                )));
+            }
+            _ => common = Some(target),
+        }
+        paths.push(path);
+    }
+    common.map(|target| (target, paths)).ok_or_else(|| CommandFailure::usage("no sources"))
+}
+
+/// Whether a source as typed stands for its content.
+fn extent(typed: &[u8]) -> SourceExtent {
+    let last = typed.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    if last.is_empty() || last == b"." { SourceExtent::Contents } else { SourceExtent::Itself }
+}
+
+/// The number of sources as a receiver counts them: the content of a directory
+/// is several things.
+fn count(extents: impl Iterator<Item = SourceExtent>) -> u32 {
+    extents.fold(0_u32, |count, extent| {
+        count.saturating_add(match extent {
+            SourceExtent::Itself => 1,
+            SourceExtent::Contents => 2,
+        })
+    })
+}
+
+fn request(direction: Direction, arguments: &TransferArguments) -> Result<Request, CommandFailure> {
+    let policy = RatePolicy::from(arguments.policy);
+    if policy == RatePolicy::Fixed && arguments.rate.is_none() {
+        return Err(CommandFailure::new(Code::FIXED_NEEDS_RATE, ""));
+    }
+    Ok(Request {
+        direction,
+        transfer: [0; 16],
+        random: [0; 32],
+        suites: suites(arguments.cipher),
+        digests: ContentDigest::ALL.to_vec(),
+        policy,
+        rate: arguments.rate,
+        resume: arguments.resume.into(),
+        durability: arguments.durability.into(),
+        symlinks: arguments.links.into(),
+        overwrite: arguments.overwrite.into(),
+        keep_mode: true,
+        keep_times: true,
+        fresh: false,
+        source_count: 1,
+        paths: Vec::new(),
+    })
+}
+
+/// The cipher asked for, then those with longer keys, for a server that
+/// demands one.
+fn suites(cipher: Cipher) -> Vec<Suite> {
+    let wanted = Suite::from(cipher);
+    Suite::ALL.iter().copied().filter(|suite| suite.number() >= wanted.number()).collect()
+}
+
+/// Names the transfer: the same command names the same one.
+fn identity(direction: Direction, target: &Target, destination: &[u8], sources: &[&[u8]]) -> [u8; 16] {
+    let host = target.to_string();
+    let mut parts: Vec<&[u8]> = vec![if direction == Direction::Upload { b"up" } else { b"down" }];
+    parts.extend([host.as_bytes(), destination]);
+    parts.extend(sources);
+    transfer_id(&parts)
+}
+
+/// Carries a plan out; the reporter is told how it goes.
+pub async fn run(
+    plan: Result<TransferPlan, CommandFailure>,
+    arguments: &TransferArguments,
+    mut reporter: Box<dyn Reporter>,
+) -> ExitCode {
+    let code = match started(plan, arguments, &mut *reporter).await {
+        Ok(mut running) => watch(&mut running, &mut *reporter).await.code,
+        Err(failure) => {
+            reporter.failed(failure.code, &failure.detail);
+            failure.code
+        }
+    };
+    ExitCode::from(code.exit_status())
+}
+
+async fn started(
+    plan: Result<TransferPlan, CommandFailure>,
+    arguments: &TransferArguments,
+    reporter: &mut dyn Reporter,
+) -> Result<Running, CommandFailure> {
+    let TransferPlan { target, request, job } = plan?;
+    let store = client_store()?;
+    let udp_host = match &arguments.reach.udp_host {
+        Some(host) => Some(resolve(host).await?),
+        None => None,
+    };
+    let connected = reach(&target, &arguments.reach).await?;
+    reporter.connected(&told(&target, &connected));
+    let reached = match connected.peer_addr {
+        Some(address) => Some(address.ip()),
+        // Behind a jump host: whatever the name means here.
+        None if udp_host.is_none() => resolve(target.host()).await.ok(),
+        None => None,
+    };
+    let plan = ClientPlan {
+        request,
+        job,
+        store,
+        algorithms: AlgorithmSet::Ordinary,
+        user: rustix::process::getuid().as_raw().to_be_bytes().to_vec(),
+        reached,
+        rtt: connected.rtt,
+        udp_port: arguments.reach.udp_port,
+        udp_host,
+        umask: current_umask(),
+    };
+    Ok(connect(connected.channel, plan).await?)
+}
+
+/// The client's own files: all that the user may touch.
+fn client_store() -> Result<Arc<dyn Store>, CommandFailure> {
+    let store = LocalStore::open(Path::new("/"), Confinement::Anywhere);
+    let store = store.map_err(|error| CommandFailure::new(Code::RESOURCES, error))?;
+    debug_assert!(StorePath::root().is_root());
+    Ok(Arc::new(store))
+}
+
+async fn resolve(host: &str) -> Result<std::net::IpAddr, CommandFailure> {
+    let failed = |error: String| CommandFailure::new(Code::RESOLVE_FAILED, error);
+    let mut found = tokio::net::lookup_host((host, 0)).await.map_err(|error| failed(format!("{host}: {error}")))?;
+    found.next().map(|address| address.ip()).ok_or_else(|| failed(host.to_owned()))
+}
+
+/// The process's umask, which can only be read by setting it.
+fn current_umask() -> u32 {
+    let mask = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+    rustix::process::umask(mask);
+    mask.bits()
+}
+
+/// Watches a running session, passing on what happens and what the user wants.
+pub async fn watch(running: &mut Running, reporter: &mut dyn Reporter) -> Outcome {
+    let steering = running.steering();
+    let mut interrupts = Interrupts::listen();
+    let mut snapshots = running.snapshots.clone();
+    let mut listening = true;
+    let outcome = loop {
+        tokio::select! {
+            event = running.events.recv(), if listening => match event {
+                Some(event) => reporter.event(&event),
+                None => listening = false,
+            },
+            Ok(()) = snapshots.changed() => {
+                if let Some(snapshot) = snapshots.borrow_and_update().as_ref() {
+                    reporter.progress(snapshot);
+                }
+            }
+            count = interrupts.next() => match count {
+                1 => {
+                    reporter.note("stopping; what has arrived is kept (again to abort)");
+                    steering.order(Order::Cancel(Code::CANCELLED));
+                }
+                _ => steering.order(Order::Abort(Code::CANCELLED)),
+            },
+            () = std::future::ready(()), if !listening => break running.outcome().await,
+        }
+    };
+    reporter.finished(&outcome);
+    outcome
+}
