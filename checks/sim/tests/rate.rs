@@ -1,0 +1,162 @@
+//! The `fair` law by itself, driven by the paced sender: one table per kind of
+//! trouble, compared with the one that was reviewed.
+//!
+//! Numbers in the tables are figures to look at in a diff; what must hold is
+//! asserted beside them.
+
+use std::time::Duration;
+
+use limosa_sim::outcome::Outcome;
+use limosa_sim::scenario::Kind;
+use limosa_sim::table::Table;
+use limosa_sim::{Change, Direction, FlowPlan, LineSettings, Scenario};
+use limosa_wire::Rate;
+
+/// What one flow must use of a line in the second half of a run.
+const STEADY: f64 = 0.95;
+/// Longest median queue without a rival that fills the buffer.
+const QUEUE: Duration = Duration::from_millis(15);
+/// Least fairness among equals.
+const JAIN: f64 = 0.95;
+/// Share beside one CUBIC flow, from and to.
+const BESIDE_CUBIC: (f64, f64) = (0.30, 0.62);
+
+fn secs(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+fn line(text: &str) -> LineSettings {
+    text.parse().expect("the test's line is well formed")
+}
+
+fn scenario(text: &str, seconds: f64) -> Scenario {
+    Scenario::new(line(text)).lasting(secs(seconds))
+}
+
+fn alone(text: &str, seconds: f64) -> Scenario {
+    scenario(text, seconds).flow(FlowPlan::fair())
+}
+
+/// Fills the line with a short queue in the second half.
+#[track_caller]
+fn fills(table: &mut Table, name: &str, scenario: &Scenario) {
+    let outcome = scenario.run();
+    let used = outcome.use_of_line(&outcome.second_half());
+    let queue = outcome.standing_queue(0.5);
+    assert!(used > STEADY, "{name}: {:.1} % of the line", used * 100.0);
+    assert!(queue < QUEUE, "{name}: a queue of {queue:?}");
+    table.add(name, outcome);
+}
+
+fn half(outcome: &Outcome, flow: usize) -> f64 {
+    outcome.share(flow, &outcome.second_half())
+}
+
+#[test]
+fn one_flow_fills_a_line_whatever_its_buffer_and_loss() {
+    let mut table = Table::default();
+    for (rtt, seconds) in [("10ms", 3.0), ("100ms", 5.0), ("300ms", 9.0)] {
+        for loss in ["0%", "10%"] {
+            for queue in ["5ms", "4bdp"] {
+                let text = format!("1gbit,{rtt},{loss},queue={queue}");
+                fills(&mut table, &text, &alone(&text, seconds));
+            }
+        }
+    }
+    for (text, seconds) in [
+        ("10gbit,100ms,1%,queue=50ms", 2.0),
+        ("100mbit,1ms,0%,queue=12000b", 10.0),
+        ("100mbit,1ms,10%,queue=50ms", 10.0),
+        ("100mbit,1s,5%,queue=5ms", 60.0),
+        ("1gbit,100ms,0%,bursts=5%:8,queue=50ms", 6.0),
+        ("1gbit,100ms,10%,jitter=0.5ms,queue=50ms", 6.0),
+        ("1gbit,100ms,0%,back=10mbit,queue=50ms", 5.0),
+    ] {
+        fills(&mut table, text, &alone(text, seconds));
+    }
+    insta::assert_snapshot!("one_flow", table.to_string());
+}
+
+#[test]
+fn a_line_that_changes_is_followed() {
+    let at = |s: f64| secs(s);
+    let both = Direction::Both;
+    let base = || alone("300mbit,50ms,queue=100ms", 20.0);
+    let mut table = Table::default();
+    let slow = Rate::from_bits_per_second(100_000_000);
+    fills(&mut table, "rate 300 to 100 Mbit/s at 2 s, and back at 6 s", &{
+        base()
+            .at(at(2.0), Change::Rate(Direction::Forward, slow))
+            .at(at(6.0), Change::Rate(Direction::Forward, Rate::from_bits_per_second(300_000_000)))
+    });
+    fills(&mut table, "round trip 50 to 150 ms at 2 s, and back at 6 s", &{
+        base().at(at(2.0), Change::Delay(both, at(0.075))).at(at(6.0), Change::Delay(both, at(0.025)))
+    });
+    fills(&mut table, "round trip 50 to 66 ms at 2 s", &base().at(at(2.0), Change::Delay(both, at(0.033))));
+    fills(&mut table, "dark from 2 s to 9 s", &{
+        base().at(at(2.0), Change::Blackout(both, true)).at(at(9.0), Change::Blackout(both, false))
+    });
+    fills(&mut table, "loss 0 to 5 % at 2 s, and back at 6 s", &{
+        base().at(at(2.0), Change::Loss(both, 0.05)).at(at(6.0), Change::Loss(both, 0.0))
+    });
+    let plan = FlowPlan::fair().pausing(at(2.0), at(5.0));
+    fills(&mut table, "source dry from 2 s to 5 s", &scenario("300mbit,50ms,queue=100ms", 20.0).flow(plan));
+    insta::assert_snapshot!("changes", table.to_string());
+}
+
+#[test]
+fn flows_of_one_kind_share_evenly() {
+    let mut table = Table::default();
+    for (text, flows, stagger, seconds) in [
+        ("1gbit,50ms,queue=100ms", 2, 1.0, 16.0),
+        ("1gbit,50ms,queue=100ms", 4, 0.01, 16.0),
+        ("1gbit,10ms,queue=100ms", 4, 1.0, 12.0),
+        ("200mbit,50ms,queue=100ms", 2, 3.0, 40.0),
+        ("200mbit,50ms,queue=100ms", 4, 3.0, 40.0),
+    ] {
+        let outcome = scenario(text, seconds).flows(flows, secs(stagger), &FlowPlan::fair()).run();
+        let jain = outcome.jain(&outcome.second_half());
+        assert!(jain > JAIN, "{flows} flows, {text}: Jain {jain:.3}");
+        assert!(outcome.standing_queue(0.5) < QUEUE, "{flows} flows, {text}");
+        table.add(format!("{flows} flows, one each {stagger} s, {text}"), outcome);
+    }
+    let (near, far) = (FlowPlan::fair(), FlowPlan::fair().with_longer_rtt(secs(0.18)));
+    let far_late = far.clone().starting(secs(2.0));
+    let near_late = near.clone().starting(secs(2.0));
+    for (name, first, second) in [("near first", near, far_late), ("far first", far, near_late)] {
+        let outcome = scenario("200mbit,20ms,queue=100ms", 60.0).flow(first).flow(second).run();
+        assert!(outcome.jain(&outcome.second_half()) > 0.85, "round trips 10 to 1, {name}");
+        table.add(format!("round trips of 20 and 200 ms, {name}"), outcome);
+    }
+    insta::assert_snapshot!("flows", table.to_string());
+}
+
+#[test]
+fn beside_cubic_it_neither_starves_nor_crushes() {
+    let mut table = Table::default();
+    for queue in ["0.5bdp", "1bdp", "2bdp", "4bdp"] {
+        for first in [true, false] {
+            let (ours, theirs) = if first { (0.0, 5.0) } else { (5.0, 0.0) };
+            let outcome = scenario(&format!("200mbit,50ms,queue={queue}"), 80.0)
+                .flow(FlowPlan::fair().starting(secs(ours)))
+                .flow(FlowPlan::new(Kind::Cubic).starting(secs(theirs)))
+                .run();
+            let name = format!("CUBIC {}, queue {queue}", if first { "second" } else { "first" });
+            let share = half(&outcome, 0);
+            let (least, most) = BESIDE_CUBIC;
+            assert!((least..most).contains(&share), "{name}: {:.1} %", share * 100.0);
+            table.add(name, outcome);
+        }
+    }
+    insta::assert_snapshot!("cubic", table.to_string());
+}
+
+#[test]
+fn a_rival_that_leaves_is_noticed() {
+    let outcome = scenario("200mbit,50ms,queue=2bdp", 45.0)
+        .flow(FlowPlan::fair())
+        .flow(FlowPlan::new(Kind::Cubic).starting(secs(5.0)).stopping(secs(30.0)))
+        .run();
+    let after = outcome.share(0, &(secs(35.0)..secs(45.0)));
+    assert!(after > 0.95, "{:.1} % five seconds after it left", after * 100.0);
+}
