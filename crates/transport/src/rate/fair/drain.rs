@@ -10,10 +10,9 @@ use super::share::Share;
 use super::{Sample, later, seconds_since};
 use crate::Time;
 
-/// Period of the grid in seconds, for round trips up to a fifth of it... in
-/// steps of this length.
+/// Step of the grid's period, in seconds: one for round trips up to 200 ms.
 const STEP: f64 = 2.0;
-/// Round trips in a step.
+/// A step for each of so many parts of a second that a round trip takes.
 const TRIPS_PER_STEP: f64 = 5.0;
 /// A queue below this, in seconds, is empty.
 const EMPTY: f64 = 0.0003;

@@ -1,7 +1,8 @@
 //! `fair`: fill what is free, share evenly, keep the queue short.
 //!
 //! ```text
-//! STARTUP --queue, loss or standstill--> DELAY   (DRAIN, DOWN, VERIFY beside)
+//! STARTUP --queue, loss, standstill--> DELAY <--foreign queue / quiet, yield--> COMPETE
+//!                                      (CLAIM, DRAIN, DOWN, VERIFY beside)
 //! ```
 //!
 //! Start-up finds the line's end. The delay mode then keeps an estimate of the
