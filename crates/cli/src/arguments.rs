@@ -27,6 +27,8 @@ pub enum Command {
     Send(SendArguments),
     /// Fetch files and directories from a host
     Get(GetArguments),
+    /// Find out whether and how a host can be reached, with advice
+    Doctor(DoctorArguments),
 }
 
 /// `limosa send`.
@@ -99,9 +101,10 @@ pub struct ReachArguments {
     /// Local UDP port; any free one if not given
     #[arg(long, value_name = "PORT", env = "LIMOSA_UDP_PORT", help_heading = "Connection")]
     pub udp_port: Option<u16>,
-    /// Host or address to send datagrams to, where it is not the one that SSH reaches
-    #[arg(long, value_name = "HOST", env = "LIMOSA_UDP_HOST", help_heading = "Connection")]
-    pub udp_host: Option<String>,
+    /// Host or address to send datagrams to, where it is not the one that SSH reaches; with a port where that is
+    /// not the one the server names
+    #[arg(long, value_name = "HOST[:PORT]", env = "LIMOSA_UDP_HOST", help_heading = "Connection")]
+    pub udp_host: Option<UdpHost>,
     /// Private key to log in with; may be given several times
     #[arg(short = 'i', long = "identity", value_name = "FILE", help_heading = "Connection")]
     pub identities: Vec<PathBuf>,
@@ -117,6 +120,50 @@ pub struct ReachArguments {
     /// Command that starts a session where the host has no `limosa` subsystem
     #[arg(long, value_name = "COMMAND", default_value = limosa_ssh::SESSION_COMMAND, help_heading = "Connection")]
     pub remote_command: String,
+}
+
+/// `limosa doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// The host to examine
+    #[arg(value_name = "[USER@]HOST")]
+    pub host: limosa_ssh::Target,
+    /// How to reach it.
+    #[command(flatten)]
+    pub reach: ReachArguments,
+    /// Write the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A host, and a port where one is given: `host`, `host:port`, `[v6]:port`, `v6`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpHost {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: Option<u16>,
+}
+
+impl std::str::FromStr for UdpHost {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a host or host:port");
+        let (host, port) = match text.rsplit_once(':') {
+            // An IPv6 address without brackets has no port.
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                (host, Some(port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?))
+            }
+            _ => (text, None),
+        };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() || host.contains(['[', ']']) {
+            Err(wrong())
+        } else {
+            Ok(Self { host: host.to_owned(), port })
+        }
+    }
 }
 
 /// Declares a choice of the command line and what it means on the wire.
@@ -240,5 +287,17 @@ mod tests {
         let parsed = Arguments::try_parse_from(["limosa", "send", "--", "-odd", "host:"]).unwrap();
         let Command::Send(send) = parsed.command else { panic!("a send") };
         assert_eq!(send.paths, ["-odd", "host:"]);
+    }
+
+    #[test]
+    fn hosts_with_and_without_ports() {
+        let host = |host: &str, port| Ok(UdpHost { host: host.to_owned(), port });
+        assert_eq!("relay.example".parse(), host("relay.example", None));
+        assert_eq!("10.0.0.1:33001".parse(), host("10.0.0.1", Some(33001)));
+        assert_eq!("[::1]:5".parse(), host("::1", Some(5)));
+        assert_eq!("fe80::1".parse(), host("fe80::1", None));
+        for text in ["", ":5", "h:0", "h:x", "[::1", "h:70000"] {
+            assert!(text.parse::<UdpHost>().is_err(), "{text}");
+        }
     }
 }

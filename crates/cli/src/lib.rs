@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod doctor;
 pub mod failure;
 pub mod local;
 pub mod location;
@@ -27,12 +28,14 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Send(send) => {
             transfer::run(transfer::plan_send(&send), &send.transfer, reporter(&send.transfer)).await
         }
+        Command::Doctor(arguments) => doctor::run(&arguments).await,
         Command::Get(get) => transfer::run(transfer::plan_get(&get), &get.transfer, reporter(&get.transfer)).await,
     }
 }
 
 /// The reporter that options and surroundings ask for.
-fn reporter(arguments: &TransferArguments) -> Box<dyn Reporter> {
+#[must_use]
+pub fn reporter(arguments: &TransferArguments) -> Box<dyn Reporter> {
     let verbosity = match (arguments.quiet, arguments.verbose) {
         (true, _) => Verbosity::Quiet,
         (false, 0) => Verbosity::Normal,

@@ -1,10 +1,13 @@
 //! Reaching a host over SSH as the options say.
 
+use std::net::IpAddr;
+
 use limosa_ssh::client::{HostKeyPolicy, Setup};
 use limosa_ssh::{Connected, HostKeyProblem, Request, Secret, SshError, Target, Way, connect};
 use limosa_wire::Code;
 
 use crate::arguments::{ReachArguments, SshWay};
+use crate::failure::CommandFailure;
 use crate::report::Connection;
 use crate::terminal_prompt::whoever_is_there;
 
@@ -76,4 +79,29 @@ pub fn code_of(error: &SshError) -> Code {
 pub fn behind(error: &std::io::Error) -> Option<&SshError> {
     let inner = error.get_ref()?;
     inner.downcast_ref::<std::sync::Arc<SshError>>().map(AsRef::as_ref).or_else(|| inner.downcast_ref::<SshError>())
+}
+
+/// The address to send datagrams to: what SSH reached, or behind a jump host
+/// what the name means here; and what the options put in its place.
+///
+/// # Errors
+/// If a name given for it has no address.
+pub async fn resolve_udp(
+    target: &Target,
+    arguments: &ReachArguments,
+    reached: Option<IpAddr>,
+) -> Result<(Option<IpAddr>, Option<(IpAddr, Option<u16>)>), CommandFailure> {
+    if let Some(udp) = &arguments.udp_host {
+        return Ok((reached, Some((resolve(&udp.host).await?, udp.port))));
+    }
+    match reached {
+        Some(address) => Ok((Some(address), None)),
+        None => Ok((resolve(target.host()).await.ok(), None)),
+    }
+}
+
+async fn resolve(host: &str) -> Result<IpAddr, CommandFailure> {
+    let failed = |error: String| CommandFailure::new(Code::RESOLVE_FAILED, error);
+    let mut found = tokio::net::lookup_host((host, 0)).await.map_err(|error| failed(format!("{host}: {error}")))?;
+    found.next().map(|address| address.ip()).ok_or_else(|| failed(host.to_owned()))
 }

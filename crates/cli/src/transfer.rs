@@ -20,7 +20,7 @@ use crate::arguments::{Cipher, GetArguments, SendArguments, TransferArguments};
 use crate::failure::CommandFailure;
 use crate::local;
 use crate::location::{Location, Remote};
-use crate::reach::{reach, told};
+use crate::reach::{reach, resolve_udp, told};
 use crate::report::Reporter;
 use crate::signals::Interrupts;
 
@@ -182,14 +182,27 @@ pub async fn run(
     arguments: &TransferArguments,
     mut reporter: Box<dyn Reporter>,
 ) -> ExitCode {
-    let code = match started(plan, arguments, &mut *reporter).await {
-        Ok(mut running) => watch(&mut running, &mut *reporter).await.code,
+    let code = match watch_plan(plan, arguments, &mut *reporter).await {
+        Ok(outcome) => outcome.code,
         Err(failure) => {
             reporter.failed(failure.code, &failure.detail);
             failure.code
         }
     };
     ExitCode::from(code.exit_status())
+}
+
+/// Carries a plan out to its outcome.
+///
+/// # Errors
+/// What ended it before there was a session; the reporter has not been told.
+pub async fn watch_plan(
+    plan: Result<TransferPlan, CommandFailure>,
+    arguments: &TransferArguments,
+    reporter: &mut dyn Reporter,
+) -> Result<Outcome, CommandFailure> {
+    let mut running = started(plan, arguments, reporter).await?;
+    Ok(watch(&mut running, reporter).await)
 }
 
 async fn started(
@@ -199,18 +212,10 @@ async fn started(
 ) -> Result<Running, CommandFailure> {
     let TransferPlan { target, request, job } = plan?;
     let store = client_store()?;
-    let udp_host = match &arguments.reach.udp_host {
-        Some(host) => Some(resolve(host).await?),
-        None => None,
-    };
     let connected = reach(&target, &arguments.reach).await?;
     reporter.connected(&told(&target, &connected));
-    let reached = match connected.peer_addr {
-        Some(address) => Some(address.ip()),
-        // Behind a jump host: whatever the name means here.
-        None if udp_host.is_none() => resolve(target.host()).await.ok(),
-        None => None,
-    };
+    let reached = connected.peer_addr.map(|address| address.ip());
+    let (reached, udp_host) = resolve_udp(&target, &arguments.reach, reached).await?;
     let plan = ClientPlan {
         request,
         job,
@@ -232,12 +237,6 @@ fn client_store() -> Result<Arc<dyn Store>, CommandFailure> {
     let store = store.map_err(|error| CommandFailure::new(Code::RESOURCES, error))?;
     debug_assert!(StorePath::root().is_root());
     Ok(Arc::new(store))
-}
-
-async fn resolve(host: &str) -> Result<std::net::IpAddr, CommandFailure> {
-    let failed = |error: String| CommandFailure::new(Code::RESOLVE_FAILED, error);
-    let mut found = tokio::net::lookup_host((host, 0)).await.map_err(|error| failed(format!("{host}: {error}")))?;
-    found.next().map(|address| address.ip()).ok_or_else(|| failed(host.to_owned()))
 }
 
 /// The process's umask, which can only be read by setting it.

@@ -48,8 +48,9 @@ pub struct ClientPlan {
     pub rtt: Option<Duration>,
     /// Local UDP port; any if not given.
     pub udp_port: Option<u16>,
-    /// Where to send datagrams instead of to `reached` or what the server says.
-    pub udp_host: Option<IpAddr>,
+    /// Where to send datagrams instead of to `reached` or what the server says:
+    /// an address, and a port where that differs too.
+    pub udp_host: Option<(IpAddr, Option<u16>)>,
     /// Umask of the process, taken off modes that are not kept.
     pub umask: u32,
 }
@@ -145,8 +146,13 @@ async fn survey(plan: &mut ClientPlan) -> Result<Option<Survey>, StartError> {
 
 fn server_address(plan: &ClientPlan, answer: &Answer) -> Result<SocketAddr, StartError> {
     let endpoint = answer.udp.first().ok_or(StartError::NoAddress)?;
-    let address = plan.udp_host.or(endpoint.address).or(plan.reached).ok_or(StartError::NoAddress)?;
-    Ok(SocketAddr::new(address, endpoint.port))
+    match plan.udp_host {
+        Some((address, port)) => Ok(SocketAddr::new(address, port.unwrap_or(endpoint.port))),
+        None => {
+            let address = endpoint.address.or(plan.reached).ok_or(StartError::NoAddress)?;
+            Ok(SocketAddr::new(address, endpoint.port))
+        }
+    }
 }
 
 fn connection_config(plan: &ClientPlan, answer: &Answer, server: SocketAddr) -> Config {

@@ -123,3 +123,13 @@ pub(crate) fn client_socket(server: SocketAddr, port: Option<u16>) -> io::Result
     local.set_port(port.unwrap_or(0));
     UdpSocket::bind(local, BufferSizes::default())
 }
+
+/// What the user or an administrator can do about the buffers this machine
+/// grants, if they are too small.
+///
+/// # Errors
+/// If no socket can be had.
+pub fn buffer_advice() -> io::Result<Option<String>> {
+    let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    UdpSocket::bind(any, BufferSizes::default()).map(|socket| socket.buffers().advice())
+}
