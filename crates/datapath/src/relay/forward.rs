@@ -191,7 +191,7 @@ impl Way {
             flying.due <= now
                 && (flying.client, flying.ecn) == (client, ecn)
                 && flying.bytes.len() <= segment
-                && used % segment == 0
+                && used.is_multiple_of(segment)
                 && used + flying.bytes.len() <= SEND_BUFFER
         };
         while let Some(flying) = self.flying.pop_front_if(|flying| fits(flying, sending.len())) {
