@@ -1,5 +1,6 @@
 //! Bytes cross real sockets, under real protection, over lines that lose,
 //! delay, go dark and move.
+#![allow(clippy::unwrap_used)] // the scene around the tests, too
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
