@@ -1,18 +1,5 @@
 //! One end of one session, both directions.
 //!
-//! A driver owns a connection and does four things, in any order and as often
-//! as it likes: hands in datagrams, asks for datagrams to send, calls when a
-//! deadline has passed, and collects events.
-//!
-//! ```text
-//! loop {
-//!     wait for a datagram, for news of the application, or for next_deadline()
-//!     handle_datagram(..) for each that came; handle_deadline(now)
-//!     while let Some(t) = poll_transmit(..) { send it }
-//!     while let Some(e) = poll_event() { .. }
-//! }
-//! ```
-//!
 //! This file only routes: each concern (opening, addresses, reports, loss,
 //! pacing, silence, the end, …) is a machine in a file of its own.
 
@@ -43,7 +30,20 @@ use crate::timer::{Deadlines, Timer};
 /// Events kept for a driver that does not collect them, at most.
 const EVENTS: usize = 64;
 
-/// One end of one session; see the [module](self) for how it is driven.
+/// One end of one session.
+///
+/// A driver owns a connection and does four things, in any order and as often
+/// as it likes: hands in datagrams, asks for datagrams to send, calls when a
+/// deadline has passed, and collects events.
+///
+/// ```text
+/// loop {
+///     wait for a datagram, for news of the application, or for next_deadline()
+///     handle_datagram(..) for each that came; handle_deadline(now)
+///     while let Some(t) = poll_transmit(..) { send it }
+///     while let Some(e) = poll_event() { .. }
+/// }
+/// ```
 pub struct Connection<P> {
     config: Config,
     protection: P,

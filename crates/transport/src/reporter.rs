@@ -153,7 +153,7 @@ impl Reporter {
         let all = numbers.reported();
         let changes = numbers.changes(all.clone());
         let wanted = SMALL + changes * CHANGE / 2;
-        let since = self.last.map_or(self.interval, |last| now.since(last)).max(Duration::from_micros(100));
+        let since = self.last.map_or(Duration::from_secs(1), |last| now.since(last)).max(Duration::from_micros(100));
         self.earn(delivered);
         let earned = self.credit.max(ALWAYS);
         let carried = saturating(narrow * since.as_secs_f64());
@@ -290,4 +290,120 @@ fn write_shed(shed: &RangeSet, packet: &mut PacketBuilder<'_>) {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn saturating(bytes: f64) -> u64 {
     bytes as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Payload;
+    use crate::packet::Label;
+    use crate::testing::NullProtection;
+    use limosa_wire::SessionId;
+    use limosa_wire::datagram::{HEADER_LEN, TAG_LEN};
+    use limosa_wire::frame::{Frame, Frames};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn arrived(numbers: impl IntoIterator<Item = u64>) -> Numbers {
+        let mut all = Numbers::new();
+        for number in numbers {
+            all.insert(PacketNumber::new(number).unwrap());
+        }
+        all
+    }
+
+    /// Writes the report that is due; what it says of each number, and how
+    /// many datagrams it took.
+    fn report(reporter: &mut Reporter, now: Time, numbers: &Numbers) -> (BTreeMap<u64, bool>, usize) {
+        let (mut fates, mut datagrams) = (BTreeMap::new(), 0);
+        while reporter.deadline().is_some_and(|due| due <= now) && reporter.start(now, numbers, 0, f64::INFINITY) {
+            let mut buffer = vec![0; 1252];
+            let mut packet = PacketBuilder::new(&mut buffer, 1252, Payload::Bytes).unwrap();
+            reporter.write(now, numbers, &ReceiverState::default(), &RangeSet::default(), &mut packet);
+            let label = Label { session: SessionId(0), number: PacketNumber::default(), stamp: false };
+            let draft = packet.finish();
+            let packet = draft.seal(&mut buffer, label, Payload::Bytes, &mut NullProtection::pair(0).0);
+            for frame in Frames::new(&buffer[HEADER_LEN..packet.length - TAG_LEN]) {
+                let Frame::Slice(slice) = frame.unwrap() else { continue };
+                for run in slice.runs {
+                    fates.extend((run.first.get()..run.first.get() + run.count).map(|n| (n, run.arrived)));
+                }
+            }
+            datagrams += 1;
+        }
+        (fates, datagrams)
+    }
+
+    fn later(now: &mut Time, by: Duration) -> Time {
+        *now = *now + by;
+        *now
+    }
+
+    proptest! {
+        #[test]
+        fn a_report_tells_the_fate_of_every_number(lost in proptest::collection::btree_set(0u64..3000, 0..400)) {
+            let numbers = arrived((0..3000).filter(|n| !lost.contains(n)).chain([3000]));
+            let mut reporter = Reporter::new();
+            reporter.on_asked(Time::ZERO);
+            let (fates, _) = report(&mut reporter, Time::ZERO, &numbers);
+            let (first, last) = (*fates.keys().next().unwrap(), *fates.keys().next_back().unwrap());
+            prop_assert_eq!((first, last, fates.len()), (0, 3000, 3001));
+            prop_assert!(fates.iter().all(|(n, arrived)| *arrived != lost.contains(n)));
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_said_three_times_and_then_no_more() {
+        let numbers = arrived(0..10);
+        let mut reporter = Reporter::new();
+        let mut now = Time::ZERO;
+        reporter.on_asked(now);
+        for _ in 0..3 {
+            assert_eq!(reporter.deadline(), Some(now));
+            assert_eq!(report(&mut reporter, now, &numbers).1, 1);
+            later(&mut now, FIRST_INTERVAL);
+        }
+        assert_eq!(reporter.deadline(), None);
+    }
+
+    #[test]
+    fn too_much_for_its_budget_is_told_in_turn_newest_first() {
+        // Every second number of 40,000 is missing: 60 kB, where 2.5 kB may
+        // be said at a time.
+        let numbers = arrived((0..40_000).step_by(2));
+        let mut reporter = Reporter::new();
+        let (mut now, mut told, mut reports) = (Time::ZERO, BTreeMap::new(), 0);
+        while told.len() < 39_999 {
+            reporter.on_asked(now);
+            let (fates, datagrams) = report(&mut reporter, now, &numbers);
+            if datagrams > 0 {
+                assert!(datagrams <= 3, "{datagrams}");
+                assert!(fates.contains_key(&39_998), "the newest are always told");
+                told.extend(fates);
+                reports += 1;
+            }
+            later(&mut now, FIRST_INTERVAL);
+            assert!(reports < 100, "{} of 39999 told", told.len());
+        }
+        assert!(told.iter().all(|(n, arrived)| *arrived == (n % 2 == 0)));
+    }
+
+    #[test]
+    fn a_narrow_way_back_makes_reports_rarer() {
+        let numbers = arrived(0..10);
+        let mut reporter = Reporter::new();
+        let (mut now, mut bytes) = (Time::ZERO, 0);
+        while now < Time::from_micros(1_000_000) {
+            reporter.on_asked(now);
+            if reporter.start(now, &numbers, 1 << 30, 2_000.0) {
+                let mut buffer = vec![0; 1252];
+                let mut packet = PacketBuilder::new(&mut buffer, 1252, Payload::Bytes).unwrap();
+                let room = packet.room();
+                reporter.write(now, &numbers, &ReceiverState::default(), &RangeSet::default(), &mut packet);
+                bytes += room - packet.room();
+            }
+            later(&mut now, Duration::from_millis(1));
+        }
+        assert!((200..2_000).contains(&bytes), "{bytes} bytes of 2,000 a second");
+    }
 }

@@ -284,3 +284,36 @@ impl Sending {
         self.law.statistics()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sent::Contents;
+    use limosa_wire::SessionId;
+
+    fn packet() -> Packet {
+        Packet { length: 100, claimed: 100, contents: Contents::default(), asks: false }
+    }
+
+    #[test]
+    fn no_number_is_used_that_the_peer_has_no_key_for() {
+        let mut sending = Sending::new(Time::ZERO, &Config::server(SessionId(1), 0));
+        sending.reported = Some(5);
+        while sending.admits_number() {
+            sending.on_sent(Time::ZERO, packet(), 128, false);
+        }
+        assert_eq!(sending.ring.next() >> EPOCH_BITS, 9, "the ninth epoch is one too far");
+        sending.reported = Some(1 << EPOCH_BITS);
+        assert!(sending.admits_number());
+    }
+
+    #[test]
+    fn no_number_is_used_that_the_widest_replay_window_would_refuse() {
+        let mut sending = Sending::new(Time::ZERO, &Config::server(SessionId(1), 0));
+        while sending.admits_number() {
+            let number = sending.ring.next();
+            sending.on_sent(Time::ZERO, Packet { asks: number == 0, ..packet() }, 128, false);
+        }
+        assert_eq!(sending.ring.span(), MAX_SPAN);
+    }
+}

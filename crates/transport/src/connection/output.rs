@@ -139,13 +139,7 @@ impl<P: Protection> Connection<P> {
         if self.sending.repeat_tail(now) { self.burst(now, to, app, buffer) } else { None }
     }
 
-    fn burst(
-        &mut self,
-        now: Time,
-        to: SocketAddr,
-        app: &mut impl Application,
-        buffer: &mut [u8],
-    ) -> Option<Transmit> {
+    fn burst(&mut self, now: Time, to: SocketAddr, app: &mut impl Application, buffer: &mut [u8]) -> Option<Transmit> {
         let allowance = self.sending.begin_burst(now);
         let size = self.sending.mtu.current() - overhead(to);
         let mut transmit = Transmit { to, length: 0, segment: 0, ecn: self.bulk_ecn() };
