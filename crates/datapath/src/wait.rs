@@ -3,27 +3,35 @@
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use limosa_transport::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// The clock of one driver: monotonic, from its own zero.
+/// The clock of one driver: monotonic, and at its start in step with the
+/// wall clock. Senders that do not know of each other let the line's queue run
+/// empty at the same moments, which takes a clock they share to within about a
+/// round trip.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock(Instant);
+pub struct Clock {
+    started: Instant,
+    wall: Duration,
+}
 
 impl Clock {
-    /// A clock that shows zero now.
+    /// A clock that shows the time since 1970 now, and from then on what the
+    /// monotonic clock adds, however the wall clock is set meanwhile.
     #[must_use]
     pub fn start() -> Self {
-        Self(Instant::now())
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { started: Instant::now(), wall }
     }
 
     /// The time.
     #[must_use]
     pub fn now(&self) -> Time {
-        // 2^64 ns are 584 years.
-        Time::from_nanos(u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        // 2^64 ns since 1970 end in the year 2554.
+        Time::from_nanos(u64::try_from((self.wall + self.started.elapsed()).as_nanos()).unwrap_or(u64::MAX))
     }
 }
 
