@@ -21,8 +21,8 @@
 //! has arrived. After any of these the polls may have something new.
 //!
 //! # What it holds
-//! Bytes of content within [`Limits::memory`], of which those read again after
-//! a loss alone may exceed it; one page of each directory on the way down; and
+//! Bytes of content within [`Limits::memory`], which only those read again after
+//! a loss may exceed, by half; one page of each directory on the way down; and
 //! the unfinished entries, at most [`Limits::entries`]. None depends on the
 //! number or size of the files.
 //!
@@ -101,13 +101,22 @@ impl SenderError {
 enum Errand {
     Walk,
     /// An entry on its way to be announced, by number in the staging queue.
-    Stage { number: u64, reserved: u64 },
+    Stage {
+        number: u64,
+        reserved: u64,
+    },
     Open(Owner),
     FindData(Owner),
     /// The first reading of a block.
-    Block { owner: Owner, file: Range<u64> },
+    Block {
+        owner: Owner,
+        file: Range<u64>,
+    },
     /// A block that was dropped and asked for again.
-    BlockAgain { key: BlockKey, length: u64 },
+    BlockAgain {
+        key: BlockKey,
+        length: u64,
+    },
     /// The last look at a file.
     Check(Owner),
 }
@@ -435,6 +444,3 @@ pub struct Footprint {
     /// Events not fetched.
     pub events: usize,
 }
-
-#[cfg(test)]
-mod tests;

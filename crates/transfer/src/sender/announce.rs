@@ -37,8 +37,15 @@ enum Content {
     /// An operation will tell.
     Pending,
     Directory(Metadata),
-    Link { metadata: Metadata, target: Vec<u8> },
-    Small { metadata: Metadata, bytes: Vec<u8>, digest: Digest },
+    Link {
+        metadata: Metadata,
+        target: Vec<u8>,
+    },
+    Small {
+        metadata: Metadata,
+        bytes: Vec<u8>,
+        digest: Digest,
+    },
     Large(Metadata),
     Failed(Failure),
     LeftOut,
@@ -103,14 +110,11 @@ impl Staging {
 impl Sender {
     /// Walks on as long as there is room for what is found.
     pub(super) fn run_walk(&mut self) {
-        while !self.walked && self.may_stage() {
+        while !self.walked && !self.walk.is_waiting() && self.may_stage() {
             let step = self.walk.step();
-            if matches!(step, Step::Waiting) {
-                return;
-            }
             self.walked(step);
         }
-        while self.walked && self.may_stage() {
+        while self.walked && !self.retakes.is_empty() && self.may_stage() {
             let Some(Retake { located, links, attempts }) = self.retakes.pop_front() else { return };
             self.stage_file(located, links, attempts);
         }
@@ -187,7 +191,9 @@ impl Sender {
         let empty_digest = self.config.algorithm.hasher();
         self.cache.release(reserved);
         let content = match result {
-            Ok(SourceOutcome::Metadata(metadata)) if !metadata.is_file() => Content::Failed(changed_kind(metadata.kind)),
+            Ok(SourceOutcome::Metadata(metadata)) if !metadata.is_file() => {
+                Content::Failed(changed_kind(metadata.kind))
+            }
             Ok(SourceOutcome::Metadata(metadata)) if metadata.size == 0 => {
                 Content::Small { metadata, bytes: Vec::new(), digest: empty_digest.finish() }
             }
@@ -223,7 +229,7 @@ impl Sender {
         match content {
             Content::Pending => {}
             Content::LeftOut => self.report(Event::LeftOut { path: located.announced_path() }),
-            Content::Failed(failure) => self.announce_failure(located, failure),
+            Content::Failed(failure) => self.announce_failure(&located, failure),
             Content::Directory(metadata) => {
                 self.announce_plain(located, EntryKind::Directory, Announced::Directory, &metadata);
             }
@@ -256,9 +262,9 @@ impl Sender {
 
     /// What cannot be sent is announced as a file that ends at once, so that
     /// the other end knows of it too.
-    fn announce_failure(&mut self, located: Located, failure: Failure) {
+    fn announce_failure(&mut self, located: &Located, failure: Failure) {
         let kind = EntryKind::File { size: None, chunk_log2: Chunks::of(0).log2(), identity: [0; 16] };
-        let entry = self.number(&located, kind, Attributes::default(), Announced::File(None));
+        let entry = self.number(located, kind, Attributes::default(), Announced::File(None));
         let id = entry.id;
         self.layout.put(&LayoutRecord::Entry(entry));
         self.layout.put(&LayoutRecord::End { entry: id, final_size: 0, outcome: Outcome::Failed(failure.code) });

@@ -13,6 +13,8 @@ use crate::content::{BLOCK, BLOCK_LOG2};
 
 /// Most buffers kept for the next reads.
 const SPARE_BUFFERS: usize = 16;
+/// So many requests in vain, and blocks that were read again are given up.
+const MISSES: u32 = 4096;
 /// What a block costs beyond its bytes.
 const OVERHEAD: u64 = 256;
 
@@ -56,6 +58,8 @@ struct Block {
     unsent: u64,
     /// It may be dropped once it was sent.
     droppable: bool,
+    /// It was read again because somebody asked, and not copied since.
+    asked_for: bool,
 }
 
 /// What became of a request for bytes.
@@ -63,9 +67,10 @@ struct Block {
 pub(super) enum Copied {
     /// So many were copied.
     Bytes(usize),
-    /// The block was dropped: it has to be read again, `length` bytes.
+    /// The block was dropped: it has to be read again, `length` bytes for which
+    /// room was reserved.
     ReadAgain { length: u64 },
-    /// It is being read.
+    /// It is being read, or waits for room.
     Coming,
     /// There is no such block.
     Unknown,
@@ -84,6 +89,8 @@ pub(super) struct BlockCache {
     /// Bytes in blocks that were not sent yet.
     unsent: u64,
     peak: u64,
+    /// Requests for dropped blocks refused one after the other.
+    misses: u32,
 }
 
 impl BlockCache {
@@ -96,6 +103,7 @@ impl BlockCache {
             used: 0,
             unsent: 0,
             peak: 0,
+            misses: 0,
         }
     }
 
@@ -116,8 +124,36 @@ impl BlockCache {
         true
     }
 
-    /// Reserves room even beyond the budget: what was sent and lost has to be
-    /// read again whatever else is in memory.
+    /// Reserves room to read a dropped block again, beyond the budget by half of
+    /// it: the line waits for what was lost, whatever else is in memory. False
+    /// if even that is used up; then [`Self::give_up_asked`] helps in the end.
+    fn reserve_again(&mut self, bytes: u64) -> bool {
+        while self.used + bytes > self.budget {
+            if !self.drop_oldest() {
+                break;
+            }
+        }
+        let room = self.used + bytes <= self.budget + self.budget / 2;
+        if room {
+            self.misses = 0;
+            self.reserve_anyway(bytes);
+        } else {
+            self.misses += 1;
+            if self.misses >= MISSES {
+                self.misses = 0;
+                self.give_up_asked();
+            }
+        }
+        room
+    }
+
+    /// Lets the blocks go that were asked for, read again, and not asked for
+    /// since: what was lost of them may have arrived late.
+    fn give_up_asked(&mut self) {
+        self.blocks.values_mut().for_each(|block| block.asked_for = false);
+    }
+
+    /// Reserves what is known to fit, or is in memory already.
     pub(super) fn reserve_anyway(&mut self, bytes: u64) {
         self.used += bytes;
         self.peak = self.peak.max(self.used);
@@ -146,8 +182,14 @@ impl BlockCache {
         let length = bytes.len() as u64;
         self.reserve_anyway(OVERHEAD);
         self.unsent += placed;
-        let block =
-            Block { content: Content::Here(bytes), length, unacknowledged: placed, unsent: placed, droppable };
+        let block = Block {
+            content: Content::Here(bytes),
+            length,
+            unacknowledged: placed,
+            unsent: placed,
+            droppable,
+            asked_for: false,
+        };
         self.blocks.insert(key, block);
         if droppable {
             self.order.push_back(key);
@@ -159,6 +201,7 @@ impl BlockCache {
         match self.blocks.get_mut(&key) {
             Some(block) if bytes.len() as u64 == block.length => {
                 block.content = Content::Here(bytes);
+                block.asked_for = true;
                 if block.droppable {
                     self.order.push_back(key);
                 }
@@ -177,8 +220,8 @@ impl BlockCache {
         let Some(block) = self.blocks.get_mut(&key) else { return Copied::Unknown };
         match &block.content {
             Content::Dropped => {
-                block.content = Content::Coming;
-                Copied::ReadAgain { length: block.length }
+                let length = block.length;
+                self.fetch(key, length)
             }
             Content::Coming => Copied::Coming,
             Content::Here(bytes) => {
@@ -188,10 +231,21 @@ impl BlockCache {
                 out[..count].copy_from_slice(&bytes[..count]);
                 let sent = block.unsent.min(count as u64);
                 block.unsent -= sent;
+                block.asked_for = false;
                 self.unsent -= sent;
                 Copied::Bytes(count)
             }
         }
+    }
+
+    fn fetch(&mut self, key: BlockKey, length: u64) -> Copied {
+        if !self.reserve_again(length) {
+            return Copied::Coming;
+        }
+        if let Some(block) = self.blocks.get_mut(&key) {
+            block.content = Content::Coming;
+        }
+        Copied::ReadAgain { length }
     }
 
     /// The other end has bytes `file` of the file. Tells how many blocks went.
@@ -236,6 +290,14 @@ impl BlockCache {
         blocks.map(|(key, block)| key.start()..key.start() + block.length).collect()
     }
 
+    /// Forgets the blocks of `owner` that are not in memory.
+    pub(super) fn forget_dropped(&mut self, owner: Owner) {
+        let blocks = self.blocks.range(blocks_of(owner));
+        let dropped = blocks.filter(|(_, block)| !matches!(block.content, Content::Here(_)));
+        let dropped: Vec<BlockKey> = dropped.map(|(key, _)| *key).collect();
+        dropped.into_iter().for_each(|key| self.remove(key));
+    }
+
     /// Blocks kept, in memory or not.
     pub(super) fn len(&self) -> usize {
         self.blocks.len()
@@ -257,7 +319,7 @@ impl BlockCache {
         let mut at = 0;
         while let Some(&key) = self.order.get(at) {
             match self.blocks.get_mut(&key) {
-                Some(block) if block.droppable && block.unsent > 0 => at += 1,
+                Some(block) if block.droppable && (block.unsent > 0 || block.asked_for) => at += 1,
                 Some(block) if block.droppable => {
                     self.order.remove(at);
                     if let Content::Here(bytes) = std::mem::replace(&mut block.content, Content::Dropped) {
@@ -305,7 +367,6 @@ mod tests {
         assert_eq!(cache.copy(FILE, 5, &mut out[..3]), Copied::Bytes(3), "the first may not be dropped");
         assert_eq!(cache.copy(FILE, BLOCK, &mut out), Copied::ReadAgain { length: BLOCK });
         assert_eq!(cache.copy(FILE, BLOCK, &mut out), Copied::Coming);
-        cache.reserve_anyway(BLOCK);
         cache.restore(BlockKey { owner: FILE, index: 1 }, vec![9; BLOCK as usize]);
         assert_eq!(cache.copy(FILE, BLOCK + 1, &mut out[..2]), Copied::Bytes(2));
         assert_eq!(out[..2], [9, 9]);

@@ -70,7 +70,8 @@ pub struct Limits {
     /// Bytes of file content in memory: read ahead, and sent but not yet
     /// acknowledged. Where it is less than what the line holds, parts of large
     /// files are read a second time when a datagram with them was lost, and
-    /// small files wait for acknowledgements.
+    /// small files wait for acknowledgements. What is read a second time may
+    /// exceed it by half.
     pub memory: u64,
     /// File operations outstanding.
     pub operations: usize,
@@ -94,7 +95,15 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 64 << 20, operations: 32, entries: 65_536, announced: 64 << 20, layout: 256 << 10, open_files: 8, page: 128 }
+        Self {
+            memory: 64 << 20,
+            operations: 32,
+            entries: 65_536,
+            announced: 64 << 20,
+            layout: 256 << 10,
+            open_files: 8,
+            page: 128,
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use limosa_storage::{FollowLinks, Metadata};
+use limosa_wire::EntryId;
 use limosa_wire::layout::{Attributes, SourceIdentity};
-use limosa_wire::{Code, EntryId};
 
 use super::config::Keep;
 use super::walk::Located;
@@ -14,9 +14,10 @@ pub(super) fn identity_of(metadata: &Metadata) -> SourceIdentity {
     let time = |at: limosa_storage::Timestamp| [at.seconds().cast_unsigned(), at.nanoseconds().into()];
     let [modified, modified_nanos] = time(metadata.modified);
     let [changed, changed_nanos] = time(metadata.changed);
-    let numbers =
-        [metadata.device, metadata.inode, metadata.size, modified, modified_nanos, changed, changed_nanos];
-    limosa_seal::identity::source_identity(&numbers.each_ref().map(|number| number.to_be_bytes()).each_ref().map(|b| &b[..]))
+    let numbers = [metadata.device, metadata.inode, metadata.size, modified, modified_nanos, changed, changed_nanos];
+    limosa_seal::identity::source_identity(
+        &numbers.each_ref().map(|number| number.to_be_bytes()).each_ref().map(|b| &b[..]),
+    )
 }
 
 /// The attributes that are announced.
@@ -131,13 +132,5 @@ impl Entries {
     pub(super) fn span(&self, first: EntryId, count: u64) -> Vec<EntryId> {
         let end = EntryId(first.0.saturating_add(count));
         self.records.range(first..end).map(|(&id, _)| id).collect()
-    }
-}
-
-/// The code for a file that is not what was announced.
-pub(super) fn not_as_announced(error: Option<limosa_storage::ErrorKind>) -> Code {
-    match error {
-        Some(limosa_storage::ErrorKind::NotFound) => Code::SOURCE_VANISHED,
-        _ => Code::SOURCE_CHANGED,
     }
 }

@@ -20,14 +20,7 @@ pub(super) struct LayoutWriter {
 
 impl LayoutWriter {
     pub(super) fn new(algorithm: ContentAlgorithm) -> Self {
-        Self {
-            buffer: Vec::new(),
-            taken: 0,
-            written: 0,
-            hasher: Some(algorithm.hasher()),
-            entries: 0,
-            bytes: 0,
-        }
+        Self { buffer: Vec::new(), taken: 0, written: 0, hasher: Some(algorithm.hasher()), entries: 0, bytes: 0 }
     }
 
     /// Number of the next entry to be announced.
@@ -62,8 +55,7 @@ impl LayoutWriter {
     /// for a repeat and is under no digest.
     pub(super) fn finish(&mut self) {
         if let Some(hasher) = self.hasher.take() {
-            let end =
-                LayoutRecord::EndOfLayout { entries: self.entries, bytes: self.bytes, digest: hasher.finish() };
+            let end = LayoutRecord::EndOfLayout { entries: self.entries, bytes: self.bytes, digest: hasher.finish() };
             self.put(&end);
         }
     }

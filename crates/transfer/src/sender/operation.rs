@@ -8,9 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use limosa_seal::ContentAlgorithm;
-use limosa_storage::{
-    Cursor, FollowLinks, Metadata, Page, ReadFile, StorageError, Store, StorePath,
-};
+use limosa_storage::{Cursor, FollowLinks, Metadata, Page, ReadFile, StorageError, Store, StorePath};
 use limosa_wire::layout::Digest;
 
 /// How often a file of one chunk that changes under the reader is read.
@@ -177,15 +175,13 @@ pub fn perform(store: &dyn Store, operation: SourceOperation) -> SourceDone {
 fn work(store: &dyn Store, work: SourceWork) -> Result<SourceOutcome, StorageError> {
     Ok(match work {
         SourceWork::Metadata { path, links } => SourceOutcome::Metadata(store.metadata(&path, links)?),
-        SourceWork::EnterDirectory { path, links, limit } => SourceOutcome::Directory {
-            metadata: store.metadata(&path, links)?,
-            page: store.list(&path, None, limit)?,
-        },
+        SourceWork::EnterDirectory { path, links, limit } => {
+            SourceOutcome::Directory { metadata: store.metadata(&path, links)?, page: store.list(&path, None, limit)? }
+        }
         SourceWork::List { path, from, limit } => SourceOutcome::Page(store.list(&path, Some(&from), limit)?),
-        SourceWork::ReadLink { path } => SourceOutcome::Link {
-            metadata: store.metadata(&path, FollowLinks::No)?,
-            target: store.read_link(&path)?,
-        },
+        SourceWork::ReadLink { path } => {
+            SourceOutcome::Link { metadata: store.metadata(&path, FollowLinks::No)?, target: store.read_link(&path)? }
+        }
         SourceWork::ReadWhole { path, links, limit, algorithm } => read_whole(store, &path, links, limit, algorithm)?,
         SourceWork::Open { path, links } => {
             let file = store.open(&path, links)?;

@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use limosa_storage::{ReadFile, StorageError, StorePath};
+use limosa_storage::{ErrorKind, ReadFile, StorageError, StorePath};
 use limosa_wire::layout::{Extent, LayoutRecord, Outcome};
 use limosa_wire::{Code, EntryId, Offset};
 
-use super::entries::{EntryRecord, FileFacts, State, identity_of, not_as_announced};
-use super::operation::{SourceOutcome, SourceWork};
 use super::announce::Retake;
+use super::entries::{EntryRecord, FileFacts, State, identity_of};
+use super::operation::{SourceOutcome, SourceWork};
 use super::reading::{BlockRead, Handle, Purpose, Reading, Share, Subject};
 use super::{BlockKey, Errand, Halt, Owner, Sender};
 use crate::content::{BLOCK, Chunks};
@@ -20,6 +20,15 @@ use crate::failure::Failure;
 const RETAKES: u8 = 2;
 /// Most files waiting to be taken again.
 const RETAKES_WAITING: usize = 4096;
+
+/// Whether the blocks of a file that are in memory were let go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Resident {
+    /// They wait for a verdict.
+    Held,
+    /// They were offered, or wait only for their layout.
+    Released,
+}
 
 type Done = Result<SourceOutcome, StorageError>;
 
@@ -243,7 +252,6 @@ impl Sender {
             buffer: self.cache.buffer(),
             algorithm: None,
         };
-        self.cache.reserve_anyway(length);
         if self.halt != Halt::Cancelled {
             self.ask(Errand::BlockAgain { key, length }, work);
         }
@@ -341,7 +349,7 @@ impl Sender {
     fn reading_failed(&mut self, owner: Owner, error: &StorageError) {
         let Some(id) = self.readings.get(&owner).map(|reading| reading.subject.entry) else { return };
         let mut failure = Failure::from(error);
-        if not_as_announced(Some(error.kind())) == Code::SOURCE_VANISHED {
+        if error.kind() == ErrorKind::NotFound {
             failure.code = Code::SOURCE_VANISHED;
         }
         self.fail(id, failure);
@@ -371,31 +379,34 @@ impl Sender {
     /// Takes back all of an entry that has not left.
     pub(super) fn withdraw_entry(&mut self, id: EntryId) {
         for owner in self.repairing.remove(&id).unwrap_or_default() {
-            self.withdraw(owner, &self.space.extent());
+            self.withdraw(owner, &self.space.extent(), Resident::Released);
         }
         let Some(record) = self.entries.get(id) else { return };
         let size = record.file.map_or(0, |file| file.size);
         match record.state {
-            State::Held { base, .. } | State::Small { base } => {
-                self.withdraw(Owner::first(id), &(base..base + size));
-            }
-            State::Reading => self.withdraw(Owner::first(id), &self.space.extent()),
+            State::Held { base, .. } => self.withdraw(Owner::first(id), &(base..base + size), Resident::Held),
+            State::Small { base } => self.withdraw(Owner::first(id), &(base..base + size), Resident::Released),
+            State::Reading => self.withdraw(Owner::first(id), &self.space.extent(), Resident::Released),
             State::Asked | State::Sent => {}
         }
     }
 
     /// Takes back what one reading placed in the stretch `within` and did not
     /// send, and forgets it.
-    fn withdraw(&mut self, owner: Owner, within: &Range<u64>) {
+    fn withdraw(&mut self, owner: Owner, within: &Range<u64>, resident: Resident) {
         self.reading_order.retain(|other| *other != owner);
         self.readings.remove(&owner);
         let kept = self.cache.stretches(owner);
-        for range in self.space.withdraw(owner, within, &kept) {
+        let released = if resident == Resident::Released { kept.as_slice() } else { &[] };
+        for range in self.space.withdraw(owner, within, released) {
             let length = range.end - range.start;
             self.layout.put(&LayoutRecord::Void { base: Offset(range.start), length });
         }
         // Blocks of which something is on its way stay until it is
-        // acknowledged: the line may ask for it again.
+        // acknowledged, since the line may ask for it again; in place of those
+        // that were dropped it gets zeros.
+        self.cache.forget_dropped(owner);
+        self.cache.pin(owner);
         for stretch in kept {
             let places = self.space.places(owner, within, &stretch);
             if places.iter().all(|range| self.space.is_closed(range)) {

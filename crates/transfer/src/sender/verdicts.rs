@@ -1,7 +1,7 @@
 //! What the other end says of the entries.
 
-use limosa_wire::verdict::VerdictRecord;
 use limosa_wire::EntryId;
+use limosa_wire::verdict::VerdictRecord;
 
 use super::entries::State;
 use super::reading::Handle;
@@ -103,7 +103,8 @@ impl Sender {
         if missing.iter().any(|(first, count)| first + count > chunks.count()) {
             return Err(SenderError::Protocol("it misses chunks that do not exist"));
         }
-        let wanted: u64 = missing.iter().map(|&(first, count)| chunks.span(first, count)).map(|b| b.end - b.start).sum();
+        let wanted: u64 =
+            missing.iter().map(|&(first, count)| chunks.span(first, count)).map(|b| b.end - b.start).sum();
         let present = chunks.size() - wanted;
         match record.state {
             State::Held { .. } if missing.is_empty() => self.withdraw_entry(id),

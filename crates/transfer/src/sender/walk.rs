@@ -131,19 +131,17 @@ impl Walk {
     pub(super) fn new(sources: Vec<Source>, symlinks: Symlinks, page: usize) -> Self {
         let named = sources.iter().filter(|source| source.extent == SourceExtent::Itself);
         let names = named.filter_map(|source| source.path.name()).map(|name| (name, false)).collect();
-        Self {
-            sources: sources.into_iter(),
-            names,
-            frames: Vec::new(),
-            question: None,
-            symlinks,
-            page: page.max(1),
-        }
+        Self { sources: sources.into_iter(), names, frames: Vec::new(), question: None, symlinks, page: page.max(1) }
     }
 
     /// Directory entries held now.
     pub(super) fn held(&self) -> usize {
         self.frames.iter().map(|frame| frame.entries.len()).sum()
+    }
+
+    /// Whether it stands still until an operation ends.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.question.is_some()
     }
 
     /// Goes on to whatever is next.
@@ -273,7 +271,13 @@ impl Walk {
         }
     }
 
-    fn entered(&mut self, located: Located, extent: SourceExtent, metadata: Metadata, page: limosa_storage::Page) -> Step {
+    fn entered(
+        &mut self,
+        located: Located,
+        extent: SourceExtent,
+        metadata: Metadata,
+        page: limosa_storage::Page,
+    ) -> Step {
         let identity = (metadata.device, metadata.inode);
         if self.symlinks == Symlinks::Follow && self.frames.iter().any(|frame| frame.identity == identity) {
             let failure = Failure::because(Code::LINK_LOOP, "the link leads back to a directory that holds it");

@@ -1,1 +1,0 @@
-//! Tests of the sending engine against the store in memory.
