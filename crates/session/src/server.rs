@@ -27,6 +27,9 @@ use crate::udp::{Place, ServerPorts};
 pub struct Terms {
     /// The files the request may touch, confined to its root.
     pub store: Arc<dyn Store>,
+    /// Where relative paths of the request start; absolute ones start at the
+    /// root.
+    pub home: StorePath,
     /// Which algorithms may be used.
     pub algorithms: AlgorithmSet,
     /// Suites that are accepted, in no particular order.
@@ -111,7 +114,7 @@ async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version:
             (jobs::receiver(options, request, durability, fresh, terms.umask)?, fresh)
         }
         Direction::Download => {
-            let config = SenderConfig::new(sources(request)?, algorithm);
+            let config = SenderConfig::new(sources(request, &terms.home)?, algorithm);
             (jobs::sender(config, request, request.fresh, ORPHAN_CREDIT, limits), request.fresh)
         }
     };
@@ -153,30 +156,50 @@ fn stronger(asked: Durability, floor: Durability) -> Durability {
 
 async fn survey(request: &Request, terms: &Terms) -> Result<Survey, Failure> {
     let typed = request.paths.first().map(Vec::as_slice).unwrap_or_default();
-    let destination = Destination::parse(below_root(typed))
+    let destination = Destination::parse(&located(typed, &terms.home))
         .map_err(|error| Failure::because(code_of_path(error), error.to_string()))?;
     jobs::survey(Arc::clone(&terms.store), destination).await
 }
 
-fn sources(request: &Request) -> Result<Vec<Source>, Failure> {
-    request.paths.iter().map(|typed| source(below_root(typed))).collect()
+fn sources(request: &Request, home: &StorePath) -> Result<Vec<Source>, Failure> {
+    request.paths.iter().map(|typed| source(&located(typed, home))).collect()
 }
 
-/// A path as typed by a client is below the root whether or not it starts with
-/// a slash: the root is all there is.
-fn below_root(typed: &[u8]) -> &[u8] {
+/// A path as typed by a client, relative to the root: one that starts with a
+/// slash starts there, any other at `home`. What is at its end stays, since it
+/// says whether a directory is meant.
+fn located(typed: &[u8], home: &StorePath) -> Vec<u8> {
     let slashes = typed.iter().take_while(|byte| **byte == b'/').count();
-    &typed[slashes..]
+    if slashes > 0 || home.is_root() {
+        return typed[slashes..].to_vec();
+    }
+    [home.as_bytes(), typed].join(&b'/')
 }
 
 /// A source as typed: with a slash at its end it stands for its content.
 ///
 /// # Errors
 /// If it is no path inside a store.
-pub fn source(typed: &[u8]) -> Result<Source, Failure> {
+fn source(typed: &[u8]) -> Result<Source, Failure> {
     use std::os::unix::ffi::OsStrExt;
     let path = StorePath::from_typed(std::path::Path::new(std::ffi::OsStr::from_bytes(typed)))
         .map_err(|error| Failure::because(code_of_path(error), error.to_string()))?;
     let content = typed.ends_with(b"/") || typed.ends_with(b"/.");
     Ok(if content { Source::contents(path) } else { Source::itself(path) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_start_at_the_root_or_at_home() {
+        let home = StorePath::parse(b"home/ada").unwrap();
+        for (typed, expected) in
+            [("in", "home/ada/in"), ("in/", "home/ada/in/"), ("/srv/x", "srv/x"), ("", "home/ada/")]
+        {
+            assert_eq!(located(typed.as_bytes(), &home), expected.as_bytes(), "{typed}");
+        }
+        assert_eq!(located(b"/in", &StorePath::root()), b"in");
+    }
 }

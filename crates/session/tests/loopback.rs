@@ -50,6 +50,7 @@ fn store(root: &Path) -> Arc<dyn Store> {
 fn terms(root: &Path) -> Terms {
     Terms {
         store: store(root),
+        home: StorePath::root(),
         algorithms: AlgorithmSet::Ordinary,
         suites: vec![Suite::Aes128Gcm],
         rate_cap: Rate::UNLIMITED,
