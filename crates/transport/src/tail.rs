@@ -11,10 +11,24 @@ use crate::sent::SentRing;
 
 /// Share of what was ever offered that may be repeated freely.
 const SHARE: u64 = 200;
+/// Of that, what may be in flight at a time while it is spent: the fewer
+/// there are left, the more copies each of them gets.
+const AT_ONCE: u64 = 2;
+/// Copies in flight of each byte, at most.
+const COPIES: u64 = 4;
 /// Datagrams that may always be repeated freely, per refill.
 const FEW: u64 = 3;
 /// How often those few are granted.
 const REFILL: Duration = Duration::from_millis(500);
+
+/// What free repetition is measured by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stake {
+    /// Bytes ever offered; none where nothing is being lost.
+    pub(crate) offered: u64,
+    /// Bytes of them that the peer does not have.
+    pub(crate) unsettled: u64,
+}
 
 /// Chooses datagrams whose contents to repeat.
 #[derive(Debug)]
@@ -47,29 +61,29 @@ impl Tail {
 
     /// The next datagram whose contents should be sent again now, if any:
     /// one sent more than `age` ago, or any while little is open compared with
-    /// the `offered` bytes; these are none where nothing is being lost.
-    pub(crate) fn next(&mut self, now: Time, ring: &SentRing, age: Duration, offered: u64) -> Option<u64> {
+    /// the bytes at stake.
+    pub(crate) fn next(&mut self, now: Time, ring: &SentRing, age: Duration, stake: Stake) -> Option<u64> {
         let number = self.candidate(ring)?;
         self.cursor = number;
         let record = ring.get(number)?;
-        let due = record.at + age <= now || self.is_free(now, ring, u64::from(record.size), offered);
+        let due = record.at + age <= now || self.is_free(now, ring, u64::from(record.size), stake);
         due.then(|| {
             self.cursor = number + 1;
             number
         })
     }
 
-    fn is_free(&mut self, now: Time, ring: &SentRing, size: u64, offered: u64) -> bool {
+    fn is_free(&mut self, now: Time, ring: &SentRing, size: u64, stake: Stake) -> bool {
         if self.refill_at <= now {
             self.few_left = FEW;
             self.refill_at = now + REFILL;
         }
-        let share = offered / SHARE;
         if self.few_left > 0 && ring.open_count() <= FEW {
             self.few_left -= 1;
             return true;
         }
-        if ring.in_flight() <= share && self.spent + size <= share {
+        let left = (stake.offered / SHARE).saturating_sub(self.spent);
+        if size <= left && ring.in_flight() <= (left / AT_ONCE).min(COPIES * stake.unsettled) {
             self.spent += size;
             return true;
         }
@@ -100,7 +114,8 @@ mod tests {
     }
 
     fn repeated(tail: &mut Tail, ring: &SentRing, now: Time, offered: u64) -> usize {
-        std::iter::from_fn(|| tail.next(now, ring, Duration::from_millis(100), offered)).count()
+        let stake = Stake { offered, unsettled: ring.in_flight() };
+        std::iter::from_fn(|| tail.next(now, ring, Duration::from_millis(100), stake)).count()
     }
 
     #[test]

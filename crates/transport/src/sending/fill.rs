@@ -8,6 +8,7 @@ use crate::Time;
 use crate::application::Application;
 use crate::packet::{PacketBuilder, piece};
 use crate::rate::Allowance;
+use crate::tail::Stake;
 
 /// Streams in the order of their urgency.
 const URGENCY: [StreamId; 3] = [StreamId::Control, StreamId::Verdicts, StreamId::Layout];
@@ -138,9 +139,10 @@ impl Sending {
         }
         let age = self.rtt.verdict_after();
         let offered = if self.is_lossy() { self.space.offered() } else { 0 };
+        let stake = Stake { offered, unsettled: self.space.unsettled() };
         let mut repeated = false;
         for _ in 0..REPEATS {
-            let Some(number) = self.tail.next(now, &self.ring, age, offered) else { break };
+            let Some(number) = self.tail.next(now, &self.ring, age, stake) else { break };
             let Some(record) = self.ring.get(number) else { break };
             record.contents.ranges().for_each(|range| self.space.suspect(range));
             for piece in record.contents.pieces() {
