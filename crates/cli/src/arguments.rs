@@ -29,6 +29,9 @@ pub enum Command {
     Get(GetArguments),
     /// Find out whether and how a host can be reached, with advice
     Doctor(DoctorArguments),
+    /// Be the remote end of a transfer (started over SSH)
+    #[command(hide = true)]
+    Session(SessionArguments),
 }
 
 /// `limosa send`.
@@ -134,6 +137,35 @@ pub struct DoctorArguments {
     /// Write the findings as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `limosa session`.
+#[derive(Debug, Args)]
+pub struct SessionArguments {
+    /// UDP ports to choose from
+    #[arg(long, value_name = "FIRST-LAST", default_value = "33001-33100", env = "LIMOSA_SESSION_PORTS")]
+    pub udp_ports: PortRange,
+}
+
+/// Ports from first to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// First.
+    pub first: u16,
+    /// Last.
+    pub last: u16,
+}
+
+impl std::str::FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(Self { first, last }),
+            _ => Err(format!("`{text}` is not a range of ports such as 33001-33100")),
+        }
+    }
 }
 
 /// A host, and a port where one is given: `host`, `host:port`, `[v6]:port`, `v6`.
@@ -298,6 +330,15 @@ mod tests {
         assert_eq!("fe80::1".parse(), host("fe80::1", None));
         for text in ["", ":5", "h:0", "h:x", "[::1", "h:70000"] {
             assert!(text.parse::<UdpHost>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_ports() {
+        assert_eq!("33001-33100".parse(), Ok(PortRange { first: 33001, last: 33100 }));
+        assert_eq!("5".parse(), Ok(PortRange { first: 5, last: 5 }));
+        for text in ["", "0-1", "9-8", "a-b", "1-70000"] {
+            assert!(text.parse::<PortRange>().is_err(), "{text}");
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod local;
 pub mod location;
 pub mod reach;
 pub mod report;
+pub mod session_program;
 pub mod signals;
 pub mod terminal_prompt;
 pub mod transfer;
@@ -29,6 +30,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
             transfer::run(transfer::plan_send(&send), &send.transfer, reporter(&send.transfer)).await
         }
         Command::Doctor(arguments) => doctor::run(&arguments).await,
+        Command::Session(arguments) => session_program::run(&arguments).await,
         Command::Get(get) => transfer::run(transfer::plan_get(&get), &get.transfer, reporter(&get.transfer)).await,
     }
 }

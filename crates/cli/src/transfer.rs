@@ -240,7 +240,7 @@ fn client_store() -> Result<Arc<dyn Store>, CommandFailure> {
 }
 
 /// The process's umask, which can only be read by setting it.
-fn current_umask() -> u32 {
+pub(crate) fn current_umask() -> u32 {
     let mask = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     rustix::process::umask(mask);
     mask.bits()

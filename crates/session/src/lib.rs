@@ -17,7 +17,6 @@ mod jobs;
 mod keys;
 pub mod outcome;
 pub mod program;
-pub mod program;
 pub mod running;
 pub mod server;
 pub mod setup;
