@@ -17,6 +17,7 @@ pub mod datagram;
 pub mod disk;
 pub mod grid;
 pub mod histogram;
+pub mod job;
 pub mod line;
 pub mod link;
 pub mod machine;

@@ -121,7 +121,7 @@ impl Machine {
 
     /// Lets the job and the disk work until neither has anything to do now.
     fn turn(&mut self, now: Time) {
-        if self.off {
+        if self.off || self.closed.is_some() {
             return;
         }
         loop {
@@ -129,7 +129,8 @@ impl Machine {
             self.wanted = self.job.advance(now, &mut self.connection);
             self.start_operations(now);
             self.note(now);
-            if self.off || self.under_way.first_key_value().is_none_or(|((end, _), _)| *end > now) {
+            let over = self.off || self.closed.is_some();
+            if over || self.under_way.first_key_value().is_none_or(|((end, _), _)| *end > now) {
                 return;
             }
         }
@@ -244,6 +245,7 @@ impl Endpoint for Machine {
             return None;
         }
         let disk = self.under_way.first_key_value().map(|((end, _), _)| *end);
-        [self.connection.next_deadline(), self.wanted, disk].into_iter().flatten().min()
+        let job = self.wanted.filter(|_| self.closed.is_none());
+        [self.connection.next_deadline(), job, disk].into_iter().flatten().min()
     }
 }

@@ -7,6 +7,9 @@ use limosa_storage::{ErrorKind, Operation, StorePath};
 pub enum Effect {
     /// The operation fails, and nothing is done.
     Fail(ErrorKind),
+    /// The operation succeeds, and nothing is done, where it is a sync; others
+    /// are as ever.
+    Ignore,
     /// One bit is wrong in what is read, or in what is written without
     /// anybody being told. Nothing for other operations.
     FlipBit,

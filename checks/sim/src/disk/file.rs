@@ -74,7 +74,10 @@ impl DiskFile {
             bytes: state.inodes.get(&self.inode).map_or(0, super::inode::Inode::unsynced_bytes),
             syncs: true,
         };
-        self.act(Operation::Sync, load, |state, _| {
+        self.act(Operation::Sync, load, |state, effect| {
+            if effect == Some(Effect::Ignore) {
+                return Ok(());
+            }
             let inode = state.inodes.get_mut(&self.inode).ok_or(ErrorKind::Io)?;
             if attributes {
                 inode.sync_all()

@@ -1,0 +1,43 @@
+//! Interrupted transfers: a thousand seeds of trees, lines and crashes.
+
+use limosa_sim::disk::{Effect, Fault};
+use limosa_sim::job::crash::{CrashPlan, run, run_on};
+use limosa_storage::Operation;
+
+/// Seeds run here; the example `crash` runs as many as it is told to.
+const SEEDS: u64 = 1000;
+
+fn run_seeds(seeds: impl Iterator<Item = u64>) {
+    for seed in seeds {
+        if let Err(violation) = run(CrashPlan::draw(seed)) {
+            let plan = CrashPlan::draw(seed);
+            assert!(
+                false,
+                "{violation}\n{plan}replay: cargo run --release -p limosa-sim --example crash -- --seed {seed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_crash_leaves_a_wrong_file_and_every_transfer_gets_done() {
+    std::thread::scope(|scope| {
+        scope.spawn(|| run_seeds((0..SEEDS).step_by(2)));
+        scope.spawn(|| run_seeds((1..SEEDS).step_by(2)));
+    });
+}
+
+#[test]
+fn a_seed_gives_the_same_run_each_time() {
+    for seed in 0..20 {
+        let results = [(); 2].map(|()| run(CrashPlan::draw(seed)).ok());
+        assert_eq!(results[0], results[1], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_disk_that_only_claims_to_sync_is_found_out() {
+    let ignored = Fault::new(Operation::Sync, Effect::Ignore);
+    let found = (0..300).any(|seed| run_on(CrashPlan::draw(seed), |disk| disk.add_fault(ignored.clone())).is_err());
+    assert!(found, "crashes after syncs that did nothing have harmed nobody");
+}
