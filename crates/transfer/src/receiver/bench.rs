@@ -183,9 +183,10 @@ impl Bench {
         !self.outstanding.is_empty() || !self.ready.is_empty()
     }
 
-    /// A name in the directory of `path` was made or changed.
+    /// A name in the directory of `path` was made or changed, or was found as
+    /// it should be: a session that was killed may have left it unsynced.
     pub(super) fn touch_directory_of(&mut self, path: &StorePath) {
-        if self.options.durability != Durability::File {
+        if self.options.durability == Durability::None {
             return;
         }
         if let Some(parent) = path.parent() {

@@ -125,6 +125,7 @@ impl Receiver {
                 self.bench.summary.skipped += 1;
                 self.progress.bytes_present += self.size_of(id);
                 self.bench.verdicts.skip(id);
+                self.bench.touch_directory_of(&path);
                 self.bench.events.push_back(Event::Skipped { entry: id, path });
             }
             Step::Refused(failure) => {
