@@ -1,2 +1,57 @@
-//! The server program and its administration; home of the demo.
+//! The server program: `limosad serve` and the commands that administer it.
+//!
+//! [`arguments`] is what may be typed; every command has a module of its own,
+//! thin over [`limosa_node`].
 #![forbid(unsafe_code)]
+
+pub mod arguments;
+mod check;
+mod config;
+pub mod demo;
+mod failure;
+mod greeting;
+mod log;
+mod password;
+mod serve;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use rustix::fs::Mode;
+
+use arguments::{Arguments, Command};
+use failure::Failure;
+
+/// Runs the program with the arguments it was given.
+#[must_use]
+pub fn run() -> ExitCode {
+    let umask = read_umask();
+    let arguments = Arguments::parse();
+    // Standard error of a session program is for its client to see.
+    if !matches!(arguments.command, Command::Session(_)) {
+        log::start(arguments.log_format);
+    }
+    let result = match &arguments.command {
+        Command::Serve(serve) => serve::run(serve, arguments.log_format, umask),
+        Command::User(command) => user::run(command),
+        Command::Check(check) => check::run(check),
+        Command::Config(command) => config::run(command),
+        Command::Session(arguments) => session(arguments, umask),
+        Command::Demo(demo) => return demo::run(demo),
+        Command::Front => limosa_node::front::process::run().map_err(Failure::from),
+    };
+    result.map_or_else(|failure| failure.tell(), |()| ExitCode::SUCCESS)
+}
+
+fn session(arguments: &arguments::SessionArguments, umask: u32) -> Result<(), Failure> {
+    let code = limosa_node::session_program::run(arguments.config.clone(), umask)?;
+    if code.exit_status() == 0 { Ok(()) } else { Err(Failure::told(code)) }
+}
+
+/// The umask, which can only be read by setting it; no other thread runs yet.
+fn read_umask() -> u32 {
+    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(umask);
+    umask.bits()
+}

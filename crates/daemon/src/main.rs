@@ -1,2 +1,5 @@
 //! The `limosad` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    limosa_daemon::run()
+}

@@ -45,6 +45,10 @@ pub struct RateCap(pub u64);
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
+    /// Given on the command line.
+    CommandLine,
+    /// Set in the environment.
+    Environment,
     /// Set for this user.
     User,
     /// Set for the node.
@@ -56,6 +60,8 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::CommandLine => "command line",
+            Self::Environment => "environment",
             Self::User => "user",
             Self::Node => "node",
             Self::BuiltIn => "built in",
@@ -99,15 +105,18 @@ macro_rules! settings {
             /// Every key, as it is written in a file.
             pub const KEYS: &'static [&'static str] = &[$(stringify!($key)),+];
 
-            /// Combines the layers.
+            /// Combines the layers of a user and of the node.
             #[must_use]
             pub fn resolve(user: &SettingsLayer, node: &SettingsLayer) -> Self {
+                Self::resolve_layers(&[(Origin::User, user), (Origin::Node, node)])
+            }
+
+            /// Combines any layers, the one that wins first. A layer cannot
+            /// set what one behind it locks.
+            #[must_use]
+            pub fn resolve_layers(layers: &[(Origin, &SettingsLayer)]) -> Self {
                 Self {
-                    $($key: first_set(
-                        user.$key.as_ref().filter(|_| !node.locks(stringify!($key))),
-                        node.$key.as_ref(),
-                        || $default,
-                    ),)+
+                    $($key: first_set(layers, stringify!($key), |layer| layer.$key.as_ref(), || $default),)+
                 }
             }
 
@@ -153,11 +162,17 @@ fn file_key(key: &str) -> String {
     key.replace('_', "-")
 }
 
-fn first_set<T: Clone>(user: Option<&T>, node: Option<&T>, built_in: impl FnOnce() -> T) -> Sourced<T> {
-    match (user, node) {
-        (Some(value), _) => Sourced { value: value.clone(), origin: Origin::User },
-        (None, Some(value)) => Sourced { value: value.clone(), origin: Origin::Node },
-        (None, None) => Sourced { value: built_in(), origin: Origin::BuiltIn },
+fn first_set<T: Clone>(
+    layers: &[(Origin, &SettingsLayer)],
+    key: &str,
+    value: impl Fn(&SettingsLayer) -> Option<&T>,
+    built_in: impl FnOnce() -> T,
+) -> Sourced<T> {
+    let locked_by = layers.iter().rposition(|(_, layer)| layer.locks(key)).unwrap_or(0);
+    let set = layers.iter().skip(locked_by).find_map(|(origin, layer)| Some((*origin, value(layer)?)));
+    match set {
+        Some((origin, value)) => Sourced { value: value.clone(), origin },
+        None => Sourced { value: built_in(), origin: Origin::BuiltIn },
     }
 }
 
@@ -258,6 +273,18 @@ mod tests {
         let user = layer("cipher-floor = \"aes-128\"");
         let settings = Settings::resolve(&user, &node);
         assert_eq!(settings.cipher_floor, Sourced { value: CipherFloor::Aes256, origin: Origin::Node });
+    }
+
+    #[test]
+    fn the_lock_of_the_layer_furthest_behind_holds() {
+        let locks = layer("locked = [\"read\", \"write\"]\nread = false");
+        let front = layer("read = true\nwrite = false");
+        let layers = [(Origin::Environment, &front), (Origin::User, &front), (Origin::Node, &locks)];
+        let settings = Settings::resolve_layers(&layers);
+        assert_eq!(settings.read, Sourced { value: false, origin: Origin::Node });
+        assert_eq!(settings.write, Sourced { value: true, origin: Origin::BuiltIn });
+        let settings = Settings::resolve_layers(&layers[..2]);
+        assert_eq!(settings.write, Sourced { value: false, origin: Origin::Environment });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who there is, and the proof that somebody is one of them.
 
-use limosa_seal::password::PasswordScheme;
 use limosa_seal::SecretBytes;
+use limosa_seal::password::PasswordScheme;
 
 use crate::{SettingsLayer, UserName};
 
@@ -31,7 +31,7 @@ pub struct UserRecord {
 }
 
 /// How somebody proved who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// By a key listed for the user.
     PublicKey,

@@ -24,9 +24,18 @@ use crate::udp::ServerPorts;
 
 /// Standard input and output as one stream that never ends in order.
 #[derive(Debug)]
-struct Pipes {
+pub struct Pipes {
     input: Stdin,
     output: Stdout,
+}
+
+impl Pipes {
+    /// Standard input and output, which nothing else may use from now on. A
+    /// thread waits for input, so a process that is done must not wait for it.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self { input: tokio::io::stdin(), output: tokio::io::stdout() }
+    }
 }
 
 impl AsyncRead for Pipes {
@@ -72,7 +81,7 @@ pub async fn run(
 ) -> Result<Outcome, StartError> {
     // Taken over, a hang-up no longer ends the process.
     let _hang_up = signal(SignalKind::hangup());
-    let incoming = accept(Pipes { input: tokio::io::stdin(), output: tokio::io::stdout() }).await?;
+    let incoming = accept(Pipes::standard()).await?;
     let terms = match decide(incoming.request()) {
         Ok(terms) => terms,
         Err((code, detail)) => {

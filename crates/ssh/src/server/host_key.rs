@@ -41,8 +41,16 @@ impl ServerKey {
     /// If it cannot be read, is no unencrypted private key, or can be read by
     /// others than its owner.
     pub fn load(path: &Path) -> Result<Self, HostKeyError> {
+        let fail = |error: io::Error| HostKeyError { path: path.to_owned(), reason: error.to_string() };
+        Self::read(File::open(path).map_err(fail)?, path)
+    }
+
+    /// The key in `file`, opened by somebody who may; `path` names it in errors.
+    ///
+    /// # Errors
+    /// As [`ServerKey::load`].
+    pub fn read(mut file: File, path: &Path) -> Result<Self, HostKeyError> {
         let fail = |reason: String| HostKeyError { path: path.to_owned(), reason };
-        let mut file = File::open(path).map_err(|error| fail(error.to_string()))?;
         check_owner_and_mode(&file).map_err(&fail)?;
         let mut text = Zeroizing::new(String::new());
         file.read_to_string(&mut text).map_err(|error| fail(error.to_string()))?;

@@ -1,0 +1,16 @@
+//! `[broker]`: one UDP port for session programs under OpenSSH.
+
+use std::path::PathBuf;
+
+use super::section::section;
+
+section! {
+    /// The port broker, which lends the server's UDP port to session programs
+    /// of any user of this machine.
+    Broker, BrokerLayer {
+        /// Whether it runs.
+        enabled: bool = false;
+        /// Unix socket at which session programs find it.
+        socket: PathBuf = PathBuf::from("/run/limosa/ports");
+    }
+}
