@@ -168,7 +168,7 @@ fn remove_key(users: &UserStore, name: &UserName, wanted: &str) -> Result<(), Fa
 fn read_keys(files: &[PathBuf]) -> Result<Vec<AuthorizedKey>, Failure> {
     let mut keys = Vec::new();
     for file in files {
-        let text = read_text(file).map_err(NodeError::from)?;
+        let text = read_text(file)?;
         let parsed = AuthorizedKey::parse_all(&text);
         let parsed = parsed.map_err(|error| Failure::new(Code::USAGE, format!("{}: {error}", file.display())))?;
         if parsed.is_empty() {

@@ -49,8 +49,11 @@ struct UsersFile {
 #[derive(Clone, Debug)]
 pub struct UserStore {
     state: StateDirectory,
-    read: Arc<Mutex<Option<(Stamp, Arc<Users>)>>>,
+    read: Arc<Mutex<Option<Read>>>,
 }
+
+/// What was read, and of which version of the file.
+type Read = (Stamp, Arc<Users>);
 
 /// Tells one version of the file from another: it is only ever replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +223,11 @@ mod tests {
         here.add(&name("ada"), StoredUser::default()).unwrap();
         let elsewhere = UserStore::new(here.state.clone());
         assert!(!here.record(&name("ada")).unwrap().unwrap().locked);
-        elsewhere.edit(&name("ada"), |user| Ok(user.locked = true)).unwrap();
+        let lock = |user: &mut StoredUser| {
+            user.locked = true;
+            Ok(())
+        };
+        elsewhere.edit(&name("ada"), lock).unwrap();
         assert!(here.record(&name("ada")).unwrap().unwrap().locked);
     }
 
