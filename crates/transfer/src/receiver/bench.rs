@@ -95,8 +95,11 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(options: ReceiverOptions) -> Self {
+        // A session that was killed may have made them and not synced them.
+        let above = options.survey.above().filter(|_| options.durability != Durability::None);
         Self {
             memory: Memory::new(options.limits.queue),
+            unsynced: above.collect(),
             options,
             verdicts: Verdicts::default(),
             events: VecDeque::new(),
@@ -108,7 +111,6 @@ impl Bench {
             active: BTreeSet::new(),
             assembling: VecDeque::new(),
             closed: None,
-            unsynced: BTreeSet::new(),
             ready: VecDeque::new(),
             ready_entries: VecDeque::new(),
             batches: 0,

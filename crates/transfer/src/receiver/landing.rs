@@ -96,6 +96,11 @@ impl Survey {
         self.standing
     }
 
+    /// The directories above the destination, innermost first.
+    pub(super) fn above(&self) -> impl Iterator<Item = StorePath> + use<> {
+        std::iter::successors(self.destination.path.parent(), StorePath::parent)
+    }
+
     /// Where entries land; `lone_file` says that the one source is no
     /// directory.
     #[must_use]

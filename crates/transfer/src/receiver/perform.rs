@@ -146,6 +146,8 @@ fn sync_directories(store: &dyn Store, paths: &[StorePath]) -> Result<()> {
         match store.sync_directory(path) {
             // Removed again by an entry that came later, or by somebody else.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
+            // It may be written to but not read, so nobody can sync it.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
             result => result?,
         }
     }

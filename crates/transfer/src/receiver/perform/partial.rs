@@ -216,9 +216,11 @@ fn begin(journal: &Journal, header: &JournalHeader) -> Result<Chain> {
     let (bytes, chain) = header.start();
     if journal.file.length()? > 0 {
         journal.file.truncate(0)?;
-        journal.file.sync_data()?;
     }
     journal.file.append(&bytes)?;
+    // Also where it was empty: a session that was killed may have emptied it
+    // and not synced that.
+    journal.file.sync_data()?;
     Ok(chain)
 }
 
