@@ -115,6 +115,7 @@ impl<W: Write + Send> Reporter for JsonReporter<W> {
     fn progress(&mut self, snapshot: &Snapshot) {
         let progress = &snapshot.progress;
         let path = &snapshot.connection.path;
+        let rate = &snapshot.connection.rate;
         let fields = json!({
             "seconds": snapshot.at.as_secs_f64(),
             "bytes_crossed": progress.bytes_crossed,
@@ -126,6 +127,13 @@ impl<W: Write + Send> Reporter for JsonReporter<W> {
             "pace_bits_per_second": path.pace.bits_per_second(),
             "rtt_seconds": path.rtt.map(|rtt| rtt.as_secs_f64()),
             "loss": path.loss,
+            "in_flight": path.in_flight,
+            "packet_size": path.packet_size,
+            "phase": rate.phase,
+            "capacity_bits_per_second": rate.capacity.bits_per_second(),
+            "base_rtt_seconds": rate.base_rtt.as_secs_f64(),
+            "queue_seconds": rate.queue.as_secs_f64(),
+            "baseline_loss": rate.baseline_loss,
         });
         self.line("progress", fields);
     }
