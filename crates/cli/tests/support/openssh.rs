@@ -1,0 +1,117 @@
+//! Stock OpenSSH: its server on loopback, with its own configuration and keys,
+//! and its agent. The session at its end is `limosa session`, the client's own
+//! binary.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::process::Process;
+use super::{Lab, find, skip, until};
+
+/// OpenSSH's server.
+pub struct OpenSsh {
+    pub port: u16,
+    child: Child,
+    sessions: PathBuf,
+}
+
+impl OpenSsh {
+    /// Runs on `address` and lets the key `id` in, or reports what is missing.
+    pub fn start(lab: &Lab, address: &str) -> Option<Self> {
+        for program in ["sshd", "ssh-keygen"] {
+            if find(program).is_none() {
+                skip(program);
+                return None;
+            }
+        }
+        // As root, sshd wants its empty directory.
+        let _ = fs::create_dir_all("/run/sshd");
+        let port = free_port();
+        fs::write(lab.path("sshd_config"), configuration(lab, address, port)).unwrap();
+        let mut child = Command::new(find("sshd")?)
+            .args(["-D", "-f"])
+            .arg(lab.path("sshd_config"))
+            .arg("-E")
+            .arg(lab.path("sshd.log"))
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("sshd listens", || {
+            assert!(child.try_wait().unwrap().is_none(), "{}", fs::read_to_string(lab.path("sshd.log")).unwrap());
+            TcpStream::connect(format!("{address}:{port}")).ok()
+        });
+        Some(Self { port, child, sessions: lab.path("sessions") })
+    }
+
+    /// The command that starts a session and notes its process.
+    pub fn session_command(&self) -> String {
+        format!("echo $$ >> {}; exec {} session", self.sessions.display(), env!("CARGO_BIN_EXE_limosa"))
+    }
+
+    /// The process of the session started last, if any was.
+    pub fn session(&self) -> Option<Process> {
+        let noted = fs::read_to_string(&self.sessions).ok()?;
+        noted.lines().last()?.parse().ok().map(Process::new)
+    }
+}
+
+fn configuration(lab: &Lab, address: &str, port: u16) -> String {
+    format!(
+        "Port {port}\nListenAddress {address}\nHostKey {}\nAuthorizedKeysFile {}\n\
+         StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n\
+         MaxStartups 100\nSetEnv HOME={}\n",
+        lab.key("host_key").display(),
+        lab.public_key("id").display(),
+        lab.there().display(),
+    )
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Drop for OpenSsh {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let sessions = fs::read_to_string(&self.sessions).unwrap_or_default();
+        for session in sessions.lines().filter_map(|line| line.parse().ok()).map(Process::new) {
+            if session.lives() && session.runs_limosa() {
+                session.kill();
+            }
+        }
+    }
+}
+
+/// An ssh-agent of the test's own.
+pub struct Agent {
+    pub socket: PathBuf,
+    child: Child,
+}
+
+impl Agent {
+    /// Runs and holds `key`, or reports what is missing.
+    pub fn holding(lab: &Lab, key: &Path) -> Option<Self> {
+        if find("ssh-agent").is_none() {
+            skip("ssh-agent");
+            return None;
+        }
+        let socket = lab.path("agent");
+        let child = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+        let agent = Self { socket, child };
+        until("the agent listens", || agent.socket.exists().then_some(()));
+        let added = Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &agent.socket).output().unwrap();
+        assert!(added.status.success(), "{added:?}");
+        Some(agent)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,52 @@
+//! Processes by number: those this test started, and their parents.
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+/// A process that a test may signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process(Pid);
+
+impl Process {
+    pub fn new(number: u32) -> Self {
+        let number = i32::try_from(number).ok().and_then(Pid::from_raw);
+        Self(number.expect("a process's number"))
+    }
+
+    /// Ends it at once; one that is gone already is none to end.
+    pub fn kill(self) {
+        let _ = kill_process(self.0, Signal::KILL);
+    }
+
+    pub fn interrupt(self) {
+        let _ = kill_process(self.0, Signal::INT);
+    }
+
+    pub fn terminate(self) {
+        let _ = kill_process(self.0, Signal::TERM);
+    }
+
+    pub fn lives(self) -> bool {
+        test_kill_process(self.0).is_ok() && !self.is_zombie()
+    }
+
+    fn is_zombie(self) -> bool {
+        self.status("State:").is_none_or(|state| state.starts_with('Z'))
+    }
+
+    /// Whether it is the program under test, and not one that got its number.
+    pub fn runs_limosa(self) -> bool {
+        let program = std::fs::read_link(format!("/proc/{}/exe", self.0.as_raw_nonzero()));
+        program.is_ok_and(|program| program == std::path::Path::new(env!("CARGO_BIN_EXE_limosa")))
+    }
+
+    /// The process that started it.
+    pub fn parent(self) -> Option<Self> {
+        self.status("PPid:")?.parse().ok().map(Self::new)
+    }
+
+    fn status(self, field: &str) -> Option<String> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.as_raw_nonzero())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        Some(line.trim().to_owned())
+    }
+}
