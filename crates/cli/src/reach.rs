@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use limosa_ssh::client::{HostKeyPolicy, Setup};
-use limosa_ssh::{Connected, HostKeyProblem, Request, Secret, SshError, Target, Way, connect};
+use limosa_ssh::{Connected, Distrust, HostKeyProblem, Request, Secret, SshError, Target, Way, connect};
 use limosa_wire::Code;
 
 use crate::arguments::{ReachArguments, SshWay};
@@ -61,15 +61,26 @@ pub fn code_of(error: &SshError) -> Code {
         SshError::Resolve { .. } => Code::RESOLVE_FAILED,
         SshError::Refused { .. } => Code::CONNECT_REFUSED,
         SshError::Timeout { .. } => Code::CONNECT_TIMEOUT,
-        SshError::HostKey(HostKeyProblem::Changed { .. }) => Code::HOST_KEY_CHANGED,
-        SshError::HostKey(HostKeyProblem::Revoked { .. }) => Code::HOST_KEY_REVOKED,
-        SshError::HostKey(_) => Code::HOST_KEY_UNKNOWN,
+        SshError::HostKey(problem) => code_of_host_key(problem),
         SshError::Authentication { .. } => Code::AUTH_FAILED,
         SshError::KeyFile { .. } => Code::KEY_UNREADABLE,
         SshError::NoSession { .. } => Code::NOT_LIMOSA,
         SshError::Configuration(_) | SshError::KnownHosts(_) | SshError::NoProgram { .. } => Code::BAD_CONFIGURATION,
         SshError::Broken { .. } => Code::SSH_LOST,
         SshError::Connect { .. } | SshError::Protocol(_) | SshError::System(_) => Code::SSH_FAILED,
+    }
+}
+
+fn code_of_host_key(problem: &HostKeyProblem) -> Code {
+    match problem {
+        HostKeyProblem::Unknown { .. } => Code::HOST_KEY_UNKNOWN,
+        HostKeyProblem::Changed { .. } => Code::HOST_KEY_CHANGED,
+        HostKeyProblem::Revoked { .. } => Code::HOST_KEY_REVOKED,
+        HostKeyProblem::RefusedBySystem { distrust, .. } => match distrust {
+            Distrust::Unknown => Code::HOST_KEY_UNKNOWN,
+            Distrust::Changed => Code::HOST_KEY_CHANGED,
+            Distrust::Revoked => Code::HOST_KEY_REVOKED,
+        },
     }
 }
 

@@ -20,7 +20,7 @@ on_each_remote!(
     quiet_still_names_what_failed,
     exit_codes_of_what_is_missing,
     exit_codes_of_logins_that_fail,
-    a_host_key_that_changed_is_refused,
+    host_keys_that_are_not_trusted_are_told_apart,
 );
 
 fn json_lines_tell_the_whole_story(kind: Kind) {
@@ -110,7 +110,7 @@ fn exit_codes_of_logins_that_fail(kind: Kind) {
     assert!(!lab.there().join("f").exists());
 }
 
-fn a_host_key_that_changed_is_refused(kind: Kind) {
+fn host_keys_that_are_not_trusted_are_told_apart(kind: Kind) {
     let lab = Lab::new();
     let Some(remote) = Remote::start(kind, &lab) else { return };
     fs::write(lab.here().join("f"), "content").unwrap();
@@ -124,11 +124,17 @@ fn a_host_key_that_changed_is_refused(kind: Kind) {
     fs::write(lab.path("none"), "").unwrap();
     let other = fs::read_to_string(lab.public_key("other_host")).unwrap();
     fs::write(lab.path("other"), format!("[127.0.0.1]:{port} {other}")).unwrap();
+    let known = Client::new(&lab, &remote, "send").arg("f").arg(remote.place(&lab, "known")).succeed();
+    assert_eq!(known.lines, [""; 0]);
+    let own = fs::read_to_string(lab.path("known_hosts")).unwrap();
+    fs::write(lab.path("revoked"), format!("{own}@revoked {own}")).unwrap();
     for ssh in ["builtin", "system"] {
         let unknown = send("none", ssh);
         assert_eq!((unknown.exit(), &unknown.summary()["code"]), (Some(12), &Value::from(301)), "{unknown}");
         let changed = send("other", ssh);
         assert_eq!((changed.exit(), &changed.summary()["code"]), (Some(12), &Value::from(302)), "{changed}");
+        let revoked = send("revoked", ssh);
+        assert_eq!((revoked.exit(), &revoked.summary()["code"]), (Some(12), &Value::from(303)), "{revoked}");
     }
     assert!(!lab.there().join("f").exists());
 }

@@ -146,6 +146,22 @@ pub enum HostKeyProblem {
         at: Place,
     },
     /// The machine's own `ssh` refused the host key; its words say why.
-    #[error("ssh does not trust the host key: {0}")]
-    RefusedBySystem(String),
+    #[error("ssh does not trust the host key: {said}")]
+    RefusedBySystem {
+        /// What it holds against the key.
+        distrust: Distrust,
+        /// Its words.
+        said: String,
+    },
+}
+
+/// What the machine's own `ssh` holds against a host key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// Nothing is known of the host.
+    Unknown,
+    /// Another key is on record.
+    Changed,
+    /// The key is marked as revoked.
+    Revoked,
 }

@@ -34,7 +34,7 @@ pub mod target;
 
 pub use channel::{Channel, End};
 pub use client::{Connected, Request, Way, connect};
-pub use error::{HostKeyProblem, SshError};
+pub use error::{Distrust, HostKeyProblem, SshError};
 pub use prompt::{NoPrompt, Prompt, Secret};
 pub use target::{InvalidTarget, Target};
 

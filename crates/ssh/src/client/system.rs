@@ -7,7 +7,7 @@
 
 use super::line::{BoxFuture, CANNOT_RUN, Event, Line, Output, Started, Tail};
 use super::{HostKeyPolicy, LoggedIn, Plan, Remote, setup_since};
-use crate::{HostKeyProblem, SUBSYSTEM, SshError};
+use crate::{Distrust, HostKeyProblem, SUBSYSTEM, SshError};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -300,14 +300,8 @@ fn peer_of(text: &str) -> Option<SocketAddr> {
 fn classify(said: &str, plan: &Plan) -> SshError {
     let at = || format!("{} port {}", plan.host, plan.ports.first().copied().unwrap_or_default());
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if has(&[
-        "Host key verification failed",
-        "REMOTE HOST IDENTIFICATION",
-        "REVOKED HOST KEY",
-        "host key is known",
-        "marked as revoked",
-    ]) {
-        return HostKeyProblem::RefusedBySystem(said.to_owned()).into();
+    if let Some(distrust) = distrust(said) {
+        return HostKeyProblem::RefusedBySystem { distrust, said: said.to_owned() }.into();
     }
     if let Some((_, methods)) = said.rsplit_once("Permission denied (") {
         return SshError::Authentication {
@@ -328,6 +322,18 @@ fn classify(said: &str, plan: &Plan) -> SshError {
         return SshError::Resolve { host: plan.host.clone(), reason: said.to_owned() };
     }
     SshError::System(if said.is_empty() { "it ended without a word".into() } else { said.to_owned() })
+}
+
+/// What `ssh` holds against the host key, if that is why it ended.
+fn distrust(said: &str) -> Option<Distrust> {
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["REVOKED HOST KEY", "marked as revoked"]) {
+        Some(Distrust::Revoked)
+    } else if has(&["REMOTE HOST IDENTIFICATION", "has changed and you have requested"]) {
+        Some(Distrust::Changed)
+    } else {
+        has(&["Host key verification failed", "host key is known"]).then_some(Distrust::Unknown)
+    }
 }
 
 /// Starts sessions by `ssh` processes.
