@@ -178,7 +178,7 @@ impl Job {
     fn obey<P: Protection>(&mut self, now: Time, connection: &mut Connection<P>) {
         loop {
             match self.control.next() {
-                Ok(Some(record)) => self.obey_one(now, record, connection),
+                Ok(Some(record)) => self.obey_one(now, &record, connection),
                 Ok(None) => return,
                 Err(error) => {
                     self.broken.get_or_insert((Code::PROTOCOL, error.to_string()));
@@ -188,8 +188,8 @@ impl Job {
         }
     }
 
-    fn obey_one<P: Protection>(&mut self, now: Time, record: ControlRecord, connection: &mut Connection<P>) {
-        match record {
+    fn obey_one<P: Protection>(&mut self, now: Time, record: &ControlRecord, connection: &mut Connection<P>) {
+        match *record {
             ControlRecord::SetRate(rate) => self.apply_rate(now, rate, connection),
             // Which laws are permitted was settled in the answer; there is
             // nothing yet between which one could change live from afar.
@@ -300,7 +300,8 @@ impl Job {
             Engine::Sending(_) => None,
             Engine::Receiving(receiver) => receiver.deadline(),
         };
-        let patience = self.done_at.map(|done_at| done_at + PATIENCE);
+        // Once it is used up there is nothing left to be called for.
+        let patience = self.done_at.map(|done_at| done_at + PATIENCE).filter(|end| *end > self.now);
         [engine, patience].into_iter().flatten().min()
     }
 

@@ -100,6 +100,10 @@ pub enum Outcome {
     /// It could not be read whole, or changed while it was read: nothing may
     /// appear under its name.
     Failed(Code),
+    /// It changed while it was read: nothing of this attempt may appear under
+    /// its name, and another attempt follows as an entry of its own. No failure
+    /// of the transfer.
+    Retaken,
 }
 
 /// One record of the layout.
@@ -174,6 +178,7 @@ const HAS_SIZE: u8 = 0x04;
 const COMPLETE_WITH_ROOT: u8 = 0;
 const COMPLETE: u8 = 1;
 const FAILED: u8 = 2;
+const RETAKEN: u8 = 3;
 
 impl LayoutRecord {
     /// Appends the record.
@@ -405,6 +410,7 @@ fn put_outcome(sink: &mut Vec<u8>, outcome: Outcome) {
             sink.put_u8(FAILED);
             sink.put_u16(code.number());
         }
+        Outcome::Retaken => sink.put_u8(RETAKEN),
     }
 }
 
@@ -413,6 +419,7 @@ fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, DecodeError> {
         COMPLETE_WITH_ROOT => Outcome::Complete { root: Some(reader.array()?) },
         COMPLETE => Outcome::Complete { root: None },
         FAILED => Outcome::Failed(Code::from_number(reader.u16()?)),
+        RETAKEN => Outcome::Retaken,
         _ => return Err(reader.unknown()),
     })
 }

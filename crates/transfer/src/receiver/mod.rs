@@ -81,6 +81,8 @@ struct Entry {
     parent: Option<EntryId>,
     /// Memory it was charged.
     cost: u64,
+    /// Its source has changed, and another attempt follows.
+    retaken: bool,
     body: Body,
 }
 

@@ -176,7 +176,7 @@ impl Receiver {
         {
             directory.enter();
         }
-        let mut entry = Entry { parent, cost: 0, body };
+        let mut entry = Entry { parent, cost: 0, retaken: false, body };
         entry.cost = ENTRY_COST + entry.path().as_bytes().len() as u64;
         self.bench.announced += entry.cost;
         self.entries.insert(id, entry);
@@ -335,11 +335,14 @@ impl Receiver {
         self.file(id)?;
         let bench = &mut self.bench;
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
+        entry.retaken |= outcome == Outcome::Retaken;
         let step = match (&mut entry.body, outcome) {
             (Body::Whole(file), Outcome::Failed(code)) => file.fail(Failure::new(code), bench),
+            (Body::Whole(file), Outcome::Retaken) => file.fail(Failure::new(Code::SOURCE_CHANGED), bench),
             (Body::Large(file), Outcome::Failed(code)) => {
                 file.fail(Failure::new(code), code == Code::SOURCE_CHANGED, bench)
             }
+            (Body::Large(file), Outcome::Retaken) => file.fail(Failure::new(Code::SOURCE_CHANGED), true, bench),
             (Body::Whole(file), Outcome::Complete { .. }) => {
                 if final_size != file.size() {
                     return violation("a file ends elsewhere than announced");

@@ -110,7 +110,8 @@ impl Receiver {
         if step == Step::Going {
             return;
         }
-        let Some(path) = self.entries.get(&id).map(|entry| entry.path().clone()) else { return };
+        let Some(entry) = self.entries.get(&id) else { return };
+        let (path, retaken) = (entry.path().clone(), entry.retaken);
         match step {
             Step::Going => {}
             Step::Settled { bytes } => {
@@ -133,6 +134,7 @@ impl Receiver {
                 self.count_failed(Some(id), path, failure);
             }
             Step::Failed(_) if self.phase == Phase::Cancelled => {}
+            Step::Failed(_) if retaken => self.bench.events.push_back(Event::Retaken { entry: id, path }),
             Step::Failed(failure) => self.report_failed(Some(id), path, failure),
         }
         self.forget(id);

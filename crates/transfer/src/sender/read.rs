@@ -338,7 +338,7 @@ impl Sender {
         if owner.is_repair() || attempts >= RETAKES || self.retakes.len() >= RETAKES_WAITING {
             return self.fail(id, Failure::new(Code::SOURCE_CHANGED));
         }
-        self.end_failed(id, Code::SOURCE_CHANGED);
+        self.end_unread(id, Outcome::Retaken);
         let Some(record) = self.entries.remove(id) else { return };
         self.progress.entries_finished += 1;
         self.report(Event::Retaken { entry: id, path: record.located.announced_path() });
@@ -357,15 +357,15 @@ impl Sender {
 
     /// Gives an entry up for a reason on this side.
     fn fail(&mut self, id: EntryId, failure: Failure) {
-        self.end_failed(id, failure.code);
+        self.end_unread(id, Outcome::Failed(failure.code));
         self.finish_failed(id, failure);
     }
 
     /// Says that a file ends without being good, and withdraws what is left.
-    fn end_failed(&mut self, id: EntryId, code: Code) {
+    fn end_unread(&mut self, id: EntryId, outcome: Outcome) {
         let final_size = self.entries.get(id).and_then(|record| record.file).map_or(0, |file| file.size);
         self.withdraw_entry(id);
-        self.layout.put(&LayoutRecord::End { entry: id, final_size, outcome: Outcome::Failed(code) });
+        self.layout.put(&LayoutRecord::End { entry: id, final_size, outcome });
     }
 
     /// Counts a failed entry and forgets it.

@@ -339,8 +339,10 @@ impl Peer {
         if received.fate != Fate::Open {
             return;
         }
-        if let Outcome::Failed(code) = outcome {
-            return self.close(id, Fate::Failed(code));
+        match outcome {
+            Outcome::Failed(code) => return self.close(id, Fate::Failed(code)),
+            Outcome::Retaken => return self.close(id, Fate::Failed(Code::SOURCE_CHANGED)),
+            Outcome::Complete { .. } => {}
         }
         let chunks = chunks_of(&received.entry).expect("a size");
         assert_eq!(size, chunks.size());

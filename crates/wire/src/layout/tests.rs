@@ -31,6 +31,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         option::of(any::<Digest>()).prop_map(|root| Outcome::Complete { root }),
         any::<u16>().prop_map(|code| Outcome::Failed(Code::from_number(code))),
+        Just(Outcome::Retaken),
     ]
 }
 
