@@ -21,7 +21,11 @@ fn text(server: &Server, place: &PlaceArguments) -> String {
     } else {
         lines.push("  SSH   by OpenSSH, with `Subsystem limosa /path/to/limosad session`".into());
     }
-    lines.push(format!("  data  UDP {}", shown(server.udp_address())));
+    lines.push(match server.udp_address() {
+        Some(address) => format!("  data  UDP {}", shown(address)),
+        None => "  data  UDP, while sessions run".into(),
+    });
+    lines.extend(server.broker_socket().map(|path| format!("  port  lent to session programs at {}", path.display())));
     lines.extend(server.buffer_advice().map(|advice| format!("  note  {advice}")));
     lines.extend(next_steps(server, place));
     lines.join("\n") + "\n"

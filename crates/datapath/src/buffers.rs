@@ -48,6 +48,14 @@ impl GrantedBuffers {
         if sockopt::set_socket_send_buffer_size_force(socket, asked.send).is_err() {
             let _ = socket.set_send_buffer_size(asked.send);
         }
+        Self::read_back(socket, asked)
+    }
+
+    /// The sizes that `socket` has, beside those that were asked for.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) fn read_back(socket: &Socket, asked: BufferSizes) -> io::Result<Self> {
         // The kernel reports twice what it was asked for.
         let granted = BufferSizes { receive: socket.recv_buffer_size()? / 2, send: socket.send_buffer_size()? / 2 };
         Ok(Self { asked, granted })

@@ -13,6 +13,7 @@
 mod batch;
 mod buffers;
 mod driver;
+mod lending;
 mod link;
 mod port;
 pub mod relay;
@@ -25,6 +26,7 @@ mod wake;
 pub use batch::{Arrival, ReceiveBatch};
 pub use buffers::{BufferSizes, GrantedBuffers};
 pub use driver::{Driver, Engine, Finished};
+pub use lending::{LentPort, lend};
 pub use link::{Link, PortLink};
 pub use port::{PortStatistics, Registration, SharedPort};
 pub use socket::{Outgoing, Sent, SocketStatistics, UdpSocket, any_address_for};

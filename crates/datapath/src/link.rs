@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use limosa_transport::Ecn;
 
 use crate::batch::{Arrival, ReceiveBatch};
-use crate::port::Registration;
+use crate::lending::LentPort;
+use crate::port::{Forwarded, Registration};
 use crate::socket::{Outgoing, Sent, SocketStatistics, UdpSocket};
 
 /// Datagrams taken over from the shared port in one turn, so that a flood of
@@ -28,13 +29,43 @@ pub enum Link {
 /// The state of a [`Link`] at a shared port.
 #[derive(Debug)]
 pub struct PortLink {
-    registration: Registration,
+    place: Place,
     /// Connected to the confirmed peer.
     connected: Option<(SocketAddr, UdpSocket)>,
     /// The newest address a forwarded datagram came from, and where it went to.
     newest: Option<(SocketAddr, Option<IpAddr>)>,
     /// Figures of sockets given up.
     past: (SocketStatistics, u64),
+}
+
+/// A place at a port of this process or of another.
+#[derive(Debug)]
+enum Place {
+    Here(Registration),
+    Lent(Box<LentPort>),
+}
+
+impl Place {
+    fn take(&self) -> Option<Forwarded> {
+        match self {
+            Self::Here(registration) => registration.take(),
+            Self::Lent(lent) => lent.take(),
+        }
+    }
+
+    fn send(&self, outgoing: &Outgoing<'_>) -> io::Result<Sent> {
+        match self {
+            Self::Here(registration) => registration.send(outgoing),
+            Self::Lent(lent) => lent.send(outgoing),
+        }
+    }
+
+    fn connect(&self, local: Option<IpAddr>, peer: SocketAddr) -> io::Result<UdpSocket> {
+        match self {
+            Self::Here(registration) => registration.connect(local, peer),
+            Self::Lent(lent) => lent.connect(local, peer),
+        }
+    }
 }
 
 impl From<UdpSocket> for Link {
@@ -45,7 +76,13 @@ impl From<UdpSocket> for Link {
 
 impl From<Registration> for Link {
     fn from(registration: Registration) -> Self {
-        Self::Port(PortLink { registration, connected: None, newest: None, past: Default::default() })
+        Self::Port(PortLink::at(Place::Here(registration)))
+    }
+}
+
+impl From<LentPort> for Link {
+    fn from(lent: LentPort) -> Self {
+        Self::Port(PortLink::at(Place::Lent(Box::new(lent))))
     }
 }
 
@@ -70,7 +107,7 @@ impl Link {
     fn take_forwarded(&mut self, take: &mut impl FnMut(Arrival, &mut [u8])) -> usize {
         let Self::Port(port) = self else { return 0 };
         for count in 0..FORWARDED_PER_TURN {
-            let Some(mut forwarded) = port.registration.take() else { return count };
+            let Some(mut forwarded) = port.place.take() else { return count };
             port.newest = Some((forwarded.arrival.from, forwarded.arrival.local));
             take(forwarded.arrival, &mut forwarded.bytes);
         }
@@ -88,7 +125,7 @@ impl Link {
             Self::Port(PortLink { connected: Some((peer, socket)), .. }) if *peer == to => socket.send(&outgoing),
             Self::Port(port) => {
                 outgoing.local = port.local_for(to);
-                port.registration.send(&outgoing)
+                port.place.send(&outgoing)
             }
         }
     }
@@ -147,12 +184,16 @@ impl Link {
 }
 
 impl PortLink {
+    fn at(place: Place) -> Self {
+        Self { place, connected: None, newest: None, past: Default::default() }
+    }
+
     fn local_for(&self, peer: SocketAddr) -> Option<IpAddr> {
         self.newest.filter(|(from, _)| *from == peer).and_then(|(_, local)| local)
     }
 
     fn connect(&mut self, peer: SocketAddr) -> io::Result<()> {
-        let socket = self.registration.connect(self.local_for(peer), peer)?;
+        let socket = self.place.connect(self.local_for(peer), peer)?;
         if let Some((_, old)) = self.connected.replace((peer, socket)) {
             self.past = (self.past.0.plus(old.statistics()), self.past.1 + old.drops().unwrap_or(0));
         }

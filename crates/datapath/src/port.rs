@@ -28,7 +28,7 @@ use crate::wake::{Waker, Wakeup, waker};
 
 /// Datagrams that may wait for one session at the shared port; beyond, they
 /// are lost like any others.
-const QUEUE: usize = 256;
+pub(crate) const QUEUE: usize = 256;
 
 /// A datagram that came in at the shared port.
 #[derive(Debug)]

@@ -10,7 +10,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use limosa_transport::Ecn;
 use quinn_udp::{EcnCodepoint, Transmit, UdpSockRef, UdpSocketState};
@@ -138,8 +138,23 @@ impl UdpSocket {
         Self::finish(socket, buffers)
     }
 
+    /// A socket that another process made, connected and set the buffers of.
+    ///
+    /// # Errors
+    /// If it is no UDP socket.
+    pub(crate) fn adopt(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        socket.set_nonblocking(true)?;
+        let buffers = GrantedBuffers::read_back(&socket, BufferSizes::default())?;
+        Self::with_buffers(socket, buffers)
+    }
+
     fn finish(socket: Socket, buffers: BufferSizes) -> io::Result<Self> {
         let buffers = GrantedBuffers::request(&socket, buffers)?;
+        Self::with_buffers(socket, buffers)
+    }
+
+    fn with_buffers(socket: Socket, buffers: GrantedBuffers) -> io::Result<Self> {
         let state = new_state(&socket)?;
         let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
         let drops_before = sockopt::drops(socket.as_fd()).unwrap_or(0);

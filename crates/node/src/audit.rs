@@ -12,15 +12,25 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// Where the audit log is written.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
-    file: Option<PathBuf>,
+    target: Target,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Nowhere,
+    File(PathBuf),
+    /// A server, which takes lines at this socket and says who sent them.
+    Server(PathBuf),
 }
 
 /// What is told.
@@ -141,7 +151,13 @@ impl AuditLog {
     /// A log in `file`; `None` writes nothing.
     #[must_use]
     pub fn new(file: Option<PathBuf>) -> Self {
-        Self { file }
+        Self { target: file.map_or(Target::Nowhere, Target::File) }
+    }
+
+    /// The log of the server that takes lines at `socket`.
+    #[must_use]
+    pub fn of_server(socket: PathBuf) -> Self {
+        Self { target: Target::Server(socket) }
     }
 
     /// Checks that the log can be written.
@@ -161,20 +177,38 @@ impl AuditLog {
             #[serde(flatten)]
             event: &'a Event,
         }
-        let line = serde_json::to_vec(&Line { time: rfc3339(SystemTime::now()), event });
+        self.write_line(&Line { time: rfc3339(SystemTime::now()), event });
+    }
+
+    /// Writes a line that another process reported, under the time it came and
+    /// with the user and process that the kernel says it is from.
+    pub(crate) fn write_reported(&self, mut line: serde_json::Map<String, Value>, uid: u32, pid: Option<i32>) {
+        line.insert("time".into(), rfc3339(SystemTime::now()).into());
+        line.insert("reported-by-uid".into(), uid.into());
+        line.insert("reported-by-pid".into(), pid.into());
+        self.write_line(&line);
+    }
+
+    fn write_line(&self, line: &impl Serialize) {
+        let line = serde_json::to_vec(line);
         let written = line.map_err(io::Error::other).and_then(|mut line| {
             line.push(b'\n');
             self.append(&line)
         });
         if let Err(error) = written {
-            tracing::error!(%error, file = ?self.file, "the audit log cannot be written");
+            tracing::error!(%error, target = ?self.target, "the audit log cannot be written");
         }
     }
 
     fn append(&self, line: &[u8]) -> io::Result<()> {
-        let Some(path) = &self.file else { return Ok(()) };
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        file.write_all(line)
+        match &self.target {
+            Target::Nowhere => Ok(()),
+            Target::File(path) => {
+                let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+                file.write_all(line)
+            }
+            Target::Server(socket) => UnixStream::connect(socket)?.write_all(line),
+        }
     }
 }
 

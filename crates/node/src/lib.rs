@@ -6,7 +6,7 @@
 //! from a request to the terms of a session and [`host`] for that session's
 //! life; [`sessions`] for all of them together; [`front`] for the process that
 //! faces the network; [`server`] for the whole. [`session_program`] is the same
-//! under OpenSSH.
+//! under OpenSSH, with the port lent by [`broker`].
 #![forbid(unsafe_code)]
 
 mod admit;
@@ -14,6 +14,7 @@ pub mod audit;
 mod authenticate;
 pub mod authorized_key;
 mod bans;
+mod broker;
 pub mod check;
 pub mod config;
 mod error;

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::admit::Surroundings;
 use crate::audit::{AuditLog, Event};
 use crate::authenticate::Authenticator;
+use crate::broker::{Broker, LentUdp};
 use crate::config::{Configuration, Listen};
 use crate::error::NodeError;
 use crate::front::{FrontKeeper, FrontPlan, FrontProgram, Orders, PrivateSocket, front_user};
@@ -53,8 +54,8 @@ pub struct Server {
     config: Arc<Configuration>,
     users: UserStore,
     audit: AuditLog,
-    host: Host,
-    udp: SharedUdp,
+    udp: Option<SharedUdp>,
+    broker: Option<Broker>,
     front: Option<EmbeddedFront>,
     _lock: ServerLock,
 }
@@ -67,6 +68,7 @@ struct EmbeddedFront {
     address: SocketAddr,
     key: ServerKey,
     authenticator: Arc<Authenticator>,
+    host: Host,
     _socket: PrivateSocket,
 }
 
@@ -82,23 +84,16 @@ impl Server {
         let users = UserStore::new(state.clone());
         users.all()?;
         let audit = audit_log(&config, &state)?;
-        let udp = open_udp(config.udp.listen.value)?;
-        let host = Host {
-            sessions: SessionRegistry::new(config.sessions.max.value, TAKEOVER_TIME),
-            audit: audit.clone(),
-            ports: ServerPorts::Shared(udp.clone()),
-            surroundings: Surroundings {
-                algorithms: AlgorithmSet::Ordinary,
-                umask,
-                public_address: config.udp.public_address.value,
-            },
+        let embedded = config.ssh.enabled.value;
+        // Without sessions in this process it is opened when it is lent.
+        let udp = embedded.then(|| open_udp(config.udp.listen.value)).transpose()?;
+        let front = match &udp {
+            Some(udp) => Some(EmbeddedFront::start(&config, &state, front, &users, host(&config, &audit, udp, umask))?),
+            None => None,
         };
-        let front = match config.ssh.enabled.value {
-            true => Some(EmbeddedFront::start(&config, &state, front, &users, &audit)?),
-            false => None,
-        };
+        let broker = start_broker(&config, udp.as_ref(), &audit)?;
         audit.write(&Event::ServerStart { software: SOFTWARE, pid: std::process::id() });
-        Ok(Self { config: Arc::new(config), users, audit, host, udp, front, _lock: lock })
+        Ok(Self { config: Arc::new(config), users, audit, udp, broker, front, _lock: lock })
     }
 
     /// Where SSH is served, if it is here.
@@ -107,10 +102,16 @@ impl Server {
         self.front.as_ref().map(|front| front.address)
     }
 
-    /// Where datagrams are received.
+    /// Where datagrams are received, if the port is open all the time.
     #[must_use]
-    pub fn udp_address(&self) -> SocketAddr {
-        self.udp.local_addr()
+    pub fn udp_address(&self) -> Option<SocketAddr> {
+        self.udp.as_ref().map(SharedUdp::local_addr)
+    }
+
+    /// Where session programs of this machine borrow the port, if they may.
+    #[must_use]
+    pub fn broker_socket(&self) -> Option<&Path> {
+        self.broker.as_ref().map(Broker::path)
     }
 
     /// The host key of the embedded SSH server.
@@ -122,7 +123,7 @@ impl Server {
     /// What an administrator can do about socket buffers that are too small.
     #[must_use]
     pub fn buffer_advice(&self) -> Option<String> {
-        self.udp.advice()
+        self.udp.as_ref().and_then(SharedUdp::advice)
     }
 
     /// The users of this server.
@@ -156,7 +157,7 @@ impl Server {
             Incoming::Login(request) => drop(tokio::spawn(Arc::clone(&front.authenticator).judge(request))),
             Incoming::Session(session) => match self.guest(&front.authenticator, &session) {
                 Some(guest) => {
-                    let host = self.host.clone();
+                    let host = front.host.clone();
                     tokio::spawn(async move { host.serve(guest, session.channel).await });
                 }
                 None => tracing::warn!(user = session.identity.name(), "a session of nobody who may was dropped"),
@@ -176,10 +177,19 @@ impl Server {
     }
 
     async fn end(mut self) {
+        if let Some(sessions) = self.front.as_ref().map(|front| front.host.sessions.clone()) {
+            self.end_sessions(&sessions).await;
+        }
+        if let Some(front) = self.front.take() {
+            front.keeper.stop().await;
+        }
+        self.audit.write(&Event::ServerStop { pid: std::process::id() });
+    }
+
+    async fn end_sessions(&mut self, sessions: &SessionRegistry) {
         let patience = Duration::from_secs(self.config.sessions.stop_time.value);
-        let running = self.host.sessions.count();
-        tracing::info!(running, "stopping: no new sessions, running ones are ended");
-        let stopped = self.host.sessions.stop(patience);
+        tracing::info!(running = sessions.count(), "stopping: no new sessions, running ones are ended");
+        let stopped = sessions.stop(patience);
         tokio::pin!(stopped);
         // Logins are still answered: their sessions are told why they end.
         let all_ended = loop {
@@ -189,12 +199,8 @@ impl Server {
             }
         };
         if !all_ended {
-            tracing::warn!(left = self.host.sessions.count(), "some sessions did not end in time");
+            tracing::warn!(left = sessions.count(), "some sessions did not end in time");
         }
-        if let Some(front) = self.front.take() {
-            front.keeper.stop().await;
-        }
-        self.audit.write(&Event::ServerStop { pid: std::process::id() });
     }
 }
 
@@ -212,7 +218,7 @@ impl EmbeddedFront {
         state: &StateDirectory,
         program: FrontProgram,
         users: &UserStore,
-        audit: &AuditLog,
+        host: Host,
     ) -> Result<Self, NodeError> {
         let key = ServerKey::load_or_generate(&state.host_key())?;
         let listener = listen_tcp(config.ssh.listen.value)?;
@@ -232,10 +238,36 @@ impl EmbeddedFront {
             AlgorithmSet::Ordinary.password(),
             config.ssh.passwords.value,
             config.ssh.max_failures_per_address.value,
-            audit.clone(),
+            host.audit.clone(),
         ));
-        Ok(Self { keeper, incomings, address, key, authenticator, _socket: socket })
+        Ok(Self { keeper, incomings, address, key, authenticator, host, _socket: socket })
     }
+}
+
+/// What all sessions of this process share.
+fn host(config: &Configuration, audit: &AuditLog, udp: &SharedUdp, umask: u32) -> Host {
+    Host {
+        sessions: SessionRegistry::new(config.sessions.max.value, TAKEOVER_TIME),
+        audit: audit.clone(),
+        ports: ServerPorts::Shared(udp.clone()),
+        surroundings: Surroundings {
+            algorithms: AlgorithmSet::Ordinary,
+            umask,
+            public_address: config.udp.public_address.value,
+        },
+    }
+}
+
+fn start_broker(
+    config: &Configuration,
+    udp: Option<&SharedUdp>,
+    audit: &AuditLog,
+) -> Result<Option<Broker>, NodeError> {
+    if !config.broker.enabled.value.unwrap_or(!config.ssh.enabled.value) {
+        return Ok(None);
+    }
+    let udp = udp.map_or_else(|| LentUdp::on_demand(config.udp.listen.value), |udp| LentUdp::Open(udp.clone()));
+    Broker::start(&config.broker.socket.value, udp, config.sessions.max.value, audit.clone()).map(Some)
 }
 
 fn orders(config: &Configuration, main: PathBuf, host_key: PathBuf) -> Orders {
@@ -260,7 +292,7 @@ pub(crate) fn audit_log(config: &Configuration, state: &StateDirectory) -> Resul
     Ok(log)
 }
 
-fn open_udp(listen: Listen) -> Result<SharedUdp, NodeError> {
+pub(crate) fn open_udp(listen: Listen) -> Result<SharedUdp, NodeError> {
     first_that_binds(listen, SharedUdp::open).map_err(|source| NodeError::Listen {
         what: "UDP",
         at: listen.to_string(),

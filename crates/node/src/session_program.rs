@@ -19,6 +19,7 @@ use limosa_wire::Code;
 
 use crate::admit::Surroundings;
 use crate::audit::AuditLog;
+use crate::broker::audit_socket;
 use crate::config::{Configuration, Sources, system_file};
 use crate::error::NodeError;
 use crate::host::{Guest, Host};
@@ -65,11 +66,11 @@ async fn serve(config: Configuration, login: Login, umask: u32) -> Result<Code, 
         Ok(stop) => stop,
         Err(error) => return Err(start(error)),
     };
-    let range = config.udp.session_ports.value;
+    let (ports, audit) = ports_and_audit(&config);
     let host = Host {
         sessions: SessionRegistry::of_one_process(1, TAKEOVER_TIME, takeover::directory_of_user()),
-        audit: AuditLog::new(None),
-        ports: ServerPorts::Range { first: range.first(), last: range.last() },
+        audit,
+        ports,
         surroundings: Surroundings {
             algorithms: AlgorithmSet::Ordinary,
             umask,
@@ -91,6 +92,18 @@ async fn serve(config: Configuration, login: Login, umask: u32) -> Result<Code, 
         code = host.serve(guest, Pipes::standard()) => Ok(code),
         () = ended_by_signal => Ok(Code::SERVER_STOPPING),
     }
+}
+
+/// The server's port and audit log, where a server runs and lends them; else a
+/// port of this session's own, and no audit log, for which this login has no
+/// rights.
+fn ports_and_audit(config: &Configuration) -> (ServerPorts, AuditLog) {
+    let lender = &config.broker.socket.value;
+    if ServerPorts::is_lent_at(lender) {
+        return (ServerPorts::Lent(lender.clone()), AuditLog::of_server(audit_socket(lender)));
+    }
+    let range = config.udp.session_ports.value;
+    (ServerPorts::Range { first: range.first(), last: range.last() }, AuditLog::new(None))
 }
 
 /// Both ends of the SSH connection, as the SSH server tells them. They serve

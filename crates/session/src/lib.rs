@@ -27,4 +27,4 @@ pub use client::{ClientJob, ClientPlan, StartError, connect};
 pub use outcome::{Order, Outcome, SessionEvent, Snapshot, Times};
 pub use running::{Running, Steering};
 pub use server::{Terms, serve};
-pub use udp::{ServerPorts, SharedUdp, buffer_advice};
+pub use udp::{ServerPorts, SharedUdp, WeakUdp, buffer_advice};

@@ -3,9 +3,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
-use limosa_datapath::{BufferSizes, Link, SharedPort, UdpSocket, Waker, Wakeup, any_address_for, waker};
+use limosa_datapath::{BufferSizes, LentPort, Link, SharedPort, UdpSocket, Waker, Wakeup, any_address_for, waker};
 use limosa_wire::SessionId;
 
 use crate::keys::fresh_session_id;
@@ -22,6 +24,16 @@ pub enum ServerPorts {
         /// Last port.
         last: u16,
     },
+    /// The port of another process, which lends it at this Unix socket.
+    Lent(PathBuf),
+}
+
+impl ServerPorts {
+    /// Whether somebody lends a port at the Unix socket `path`.
+    #[must_use]
+    pub fn is_lent_at(path: &Path) -> bool {
+        connect_to_lender(path).is_ok()
+    }
 }
 
 /// One UDP port for all sessions of a process; clones share it.
@@ -43,10 +55,37 @@ impl SharedUdp {
         self.0.local_addr()
     }
 
+    /// Lends a place at the port to the process at the other end of `socket`,
+    /// for as long as that keeps it; then calls `ended`.
+    ///
+    /// # Errors
+    /// If there can be no thread for it.
+    pub fn lend(&self, socket: OwnedFd, ended: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        limosa_datapath::lend(Arc::clone(&self.0), socket, ended)
+    }
+
+    /// A handle that does not keep the port open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakUdp {
+        WeakUdp(Arc::downgrade(&self.0))
+    }
+
     /// What an administrator can do about socket buffers that are too small.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         self.0.buffers().advice()
+    }
+}
+
+/// A [`SharedUdp`] that may be closed already.
+#[derive(Clone, Debug, Default)]
+pub struct WeakUdp(Weak<SharedPort>);
+
+impl WeakUdp {
+    /// The port, if it is still open.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<SharedUdp> {
+        self.0.upgrade().map(SharedUdp)
     }
 }
 
@@ -80,8 +119,20 @@ impl ServerPorts {
                 let port = socket.local_addr().port();
                 Ok(Place { session: fresh_session_id(|_| false), link: socket.into(), port, waker, wakeup })
             }
+            Self::Lent(path) => {
+                let draw = || fresh_session_id(|_| false);
+                let (session, lent) = LentPort::borrow(connect_to_lender(path)?, waker.clone(), draw)?;
+                Ok(Place { session, port: lent.port(), link: lent.into(), waker, wakeup })
+            }
         }
     }
+}
+
+fn connect_to_lender(path: &Path) -> io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
 }
 
 fn any_like(address: Option<IpAddr>) -> IpAddr {

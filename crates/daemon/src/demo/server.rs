@@ -49,7 +49,7 @@ impl DemoServer {
         let host_key = server.host_key().context("the server has no host key")?;
         let known_hosts = material.state.join("known_hosts");
         fs::write(&known_hosts, format!("[{}]:{} {}\n", ssh.ip(), ssh.port(), host_key.public_line()))?;
-        let udp = server.udp_address();
+        let udp = server.udp_address().context("the server has no UDP port")?;
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
             let _ = stopped.await;

@@ -33,7 +33,10 @@ fn mistakes_are_explained_with_a_code_and_an_exit_status() {
         (&["user", "add", "bob"], "give --docroot"),
         (&["user", "remove", "bob"], "there is no user `bob`"),
         (&["user", "key", "add", "ada", private.to_str().unwrap()], "this is a private key"),
-        (&["config", "show", "--config", wrong.to_str().unwrap()], "wrong.toml:2: unknown key `lissten`; did you mean `listen`?"),
+        (
+            &["config", "show", "--config", wrong.to_str().unwrap()],
+            "wrong.toml:2: unknown key `lissten`; did you mean `listen`?",
+        ),
         (&["user", "passwd", "ada"], "--password-stdin"),
     ];
     for (arguments, expected) in cases {

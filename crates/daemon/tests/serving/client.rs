@@ -1,8 +1,9 @@
 //! The client's two halves, put together as the command line does.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use limosa_seal::AlgorithmSet;
 use limosa_session::{ClientJob, ClientPlan, Outcome, Running, StartError, connect};
@@ -15,6 +16,8 @@ use limosa_wire::Rate;
 use limosa_wire::setup::{
     ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite, Symlinks,
 };
+
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::in_time;
 use crate::server::Lab;
@@ -47,7 +50,8 @@ pub async fn log_in_with(lab: &Lab, user: &str, password: &str, address: SocketA
 pub fn request(direction: Direction, path: &str) -> Request {
     Request {
         direction,
-        transfer: [7; 16],
+        // Each its own: sessions for one transfer take over from each other.
+        transfer: limosa_seal::random(),
         random: [0; 32],
         suites: Suite::ALL.to_vec(),
         digests: ContentDigest::ALL.to_vec(),
@@ -84,19 +88,34 @@ pub async fn fetch(connected: Connected, to: &Path, request: Request) -> Result<
 }
 
 async fn start(connected: Connected, root: &Path, request: Request, job: ClientJob) -> Result<Running, StartError> {
+    let (reached, rtt) = (connected.peer_addr.map(|address| address.ip()), connected.rtt);
+    start_over(connected.channel, reached, rtt, root, (request, job)).await
+}
+
+/// Starts over any stream to a session program.
+pub async fn start_over<S>(
+    stream: S,
+    reached: Option<IpAddr>,
+    rtt: Option<Duration>,
+    root: &Path,
+    (request, job): (Request, ClientJob),
+) -> Result<Running, StartError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let plan = ClientPlan {
         request,
         job,
         store: Arc::new(LocalStore::open(root, Confinement::Inside).unwrap()),
         algorithms: AlgorithmSet::Ordinary,
         user: b"client".to_vec(),
-        reached: connected.peer_addr.map(|address| address.ip()),
-        rtt: connected.rtt,
+        reached,
+        rtt,
         udp_port: None,
         udp_host: None,
         umask: 0o022,
     };
-    let mut running = in_time(connect(connected.channel, plan)).await?;
+    let mut running = in_time(connect(stream, plan)).await?;
     running.events.close();
     Ok(running)
 }
@@ -109,7 +128,8 @@ pub async fn outcome(mut running: Running) -> Outcome {
 /// Waits until bulk flows.
 pub async fn flows(running: &mut Running) {
     let moved = |snapshot: &Option<limosa_session::Snapshot>| {
-        snapshot.as_ref().is_some_and(|snapshot| snapshot.connection.sent.datagrams > 100)
+        let counts = snapshot.as_ref().map(|snapshot| &snapshot.connection);
+        counts.is_some_and(|counts| counts.sent.datagrams + counts.received.datagrams > 100)
     };
     in_time(running.snapshots.wait_for(moved)).await.unwrap();
 }

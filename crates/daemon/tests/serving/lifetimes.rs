@@ -18,13 +18,13 @@ async fn a_newer_session_takes_over() {
     let server = Server::start(&lab);
     std::fs::create_dir(lab.path("here")).unwrap();
     std::fs::write(lab.path("here/file"), tree::bytes(SIZE)).unwrap();
-    let up = || request(Direction::Upload, "");
+    let up = request(Direction::Upload, "");
 
     let connected = log_in(&lab, "ada", &key, server.ssh).await.unwrap();
-    let mut older = send(connected, &lab.path("here"), "file", slowly(up(), SLOW)).await.unwrap();
+    let mut older = send(connected, &lab.path("here"), "file", slowly(up.clone(), SLOW)).await.unwrap();
     flows(&mut older).await;
     let connected = log_in(&lab, "ada", &key, server.ssh).await.unwrap();
-    let newer = send(connected, &lab.path("here"), "file", up()).await.unwrap();
+    let newer = send(connected, &lab.path("here"), "file", up).await.unwrap();
     assert_eq!(outcome(older).await.code, Code::TAKEN_OVER);
     assert_eq!(outcome(newer).await.code, Code::OK);
     assert!(std::fs::read(lab.docroot("ada").join("file")).unwrap() == tree::bytes(SIZE));
@@ -37,7 +37,8 @@ async fn a_newer_session_takes_over() {
         .filter(|line| line["event"].as_str().unwrap().starts_with("session"))
         .map(|line| (line["event"].as_str().unwrap().to_owned(), line["code"].as_u64()))
         .collect();
-    let expected = [("session-start", None), ("session-end", Some(4)), ("session-start", None), ("session-end", Some(0))];
+    let expected =
+        [("session-start", None), ("session-end", Some(4)), ("session-start", None), ("session-end", Some(0))];
     assert!(ends.iter().map(|(event, code)| (event.as_str(), *code)).eq(expected), "{ends:?}");
 }
 
@@ -64,9 +65,7 @@ async fn a_front_that_dies_ends_no_transfer() {
         }
     };
     assert_ne!(server.front(), dead);
-    let mut other = request(Direction::Upload, "other");
-    other.transfer = [8; 16];
-    let other = send(connected, &lab.path("here"), "file", other).await.unwrap();
+    let other = send(connected, &lab.path("here"), "file", request(Direction::Upload, "other")).await.unwrap();
     assert_eq!(outcome(other).await.code, Code::OK);
     assert_eq!(outcome(running).await.code, Code::OK);
     assert!(std::fs::read(lab.docroot("ada").join("file")).unwrap() == tree::bytes(SIZE));
@@ -81,15 +80,16 @@ async fn a_server_that_is_stopped_says_so_and_the_transfer_continues_later() {
     std::fs::write(lab.path("here/file"), tree::bytes(24_000_000)).unwrap();
     let server = Server::start(&lab);
     let connected = log_in(&lab, "ada", &key, server.ssh).await.unwrap();
-    let up = slowly(request(Direction::Upload, ""), 20 * SLOW);
-    let mut running = send(connected, &lab.path("here"), "file", up).await.unwrap();
+    let up = request(Direction::Upload, "");
+    let slow = slowly(up.clone(), 20 * SLOW);
+    let mut running = send(connected, &lab.path("here"), "file", slow).await.unwrap();
     flows(&mut running).await;
     assert!(tokio::task::spawn_blocking(move || server.stop()).await.unwrap().success());
     assert_eq!(outcome(running).await.code, Code::SERVER_STOPPING);
 
     let server = Server::start(&lab);
     let connected = log_in(&lab, "ada", &key, server.ssh).await.unwrap();
-    let again = send(connected, &lab.path("here"), "file", request(Direction::Upload, "")).await.unwrap();
+    let again = send(connected, &lab.path("here"), "file", up).await.unwrap();
     let outcome = outcome(again).await;
     assert_eq!(outcome.code, Code::OK);
     assert!(std::fs::read(lab.docroot("ada").join("file")).unwrap() == tree::bytes(24_000_000));

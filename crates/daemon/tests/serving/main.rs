@@ -2,9 +2,10 @@
 //! its own on loopback, reached over real SSH and real UDP; and
 //! `limosad session` under stock OpenSSH.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // scenes of tests
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)] // scenes of tests
 
 mod administration;
+mod broker;
 mod client;
 mod lifetimes;
 mod openssh;

@@ -86,29 +86,34 @@ impl Lab {
 pub struct Server {
     child: Child,
     pub ssh: SocketAddr,
-    pub udp: SocketAddr,
 }
 
 impl Server {
     /// Starts `limosad serve` on free ports of loopback.
     pub fn start(lab: &Lab) -> Self {
+        let (child, greeting) = Self::spawn(lab, &["serve", "--listen", "127.0.0.1:0", "--udp-port", "127.0.0.1:0"]);
+        let line = greeting.iter().find_map(|line| line.split_once("TCP "));
+        let (_, rest) = line.unwrap_or_else(|| panic!("no SSH in {greeting:?}; {}", log(lab)));
+        Self { ssh: rest.split(',').next().unwrap().parse().unwrap(), child }
+    }
+
+    /// Starts `limosad serve` where OpenSSH is the SSH server.
+    pub fn start_without_ssh(lab: &Lab) -> Self {
+        let (child, greeting) = Self::spawn(lab, &["serve"]);
+        assert!(greeting.iter().any(|line| line.contains("lent")), "{greeting:?}; {}", log(lab));
+        Self { ssh: SocketAddr::from(([0; 4], 0)), child }
+    }
+
+    /// The process, and the lines by which it says that it serves.
+    fn spawn(lab: &Lab, arguments: &[&str]) -> (Child, Vec<String>) {
         let mut child = lab
-            .limosad(&["serve", "--listen", "127.0.0.1:0", "--udp-port", "127.0.0.1:0"])
+            .limosad(arguments)
             .stdout(Stdio::piped())
             .stderr(fs::File::options().create(true).append(true).open(lab.path("log")).unwrap())
             .spawn()
             .unwrap();
-        let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .map_while(Result::ok)
-            .take(3)
-            .collect();
-        let address = |kind: &str| {
-            let line = lines.iter().find_map(|line| line.split_once(kind));
-            let (_, rest) = line.unwrap_or_else(|| panic!("no {kind} in {lines:?}; {}", log(lab)));
-            rest.split([',', ' ']).next().unwrap().parse().unwrap()
-        };
-        Self { ssh: address("TCP "), udp: address("UDP "), child }
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines.map_while(Result::ok).take(4).collect())
     }
 
     /// The process that faces the network.

@@ -64,10 +64,11 @@ async fn users_of_one_server_do_not_see_each_other() {
     let (ada, bob) = (lab.add_user("ada"), lab.add_user("bob"));
     let server = Server::start(&lab);
     tree::make(&lab.path("here/tree"));
+    // The same name of a transfer: it is each user's own.
+    let same = request(Direction::Upload, "");
     let up = async |user: &str, key: &std::path::Path| {
         let connected = log_in(&lab, user, key, server.ssh).await.unwrap();
-        // The same name of a transfer: it is each user's own.
-        let sent = send(connected, &lab.path("here"), "tree", request(Direction::Upload, "")).await.unwrap();
+        let sent = send(connected, &lab.path("here"), "tree", same.clone()).await.unwrap();
         outcome(sent).await.code
     };
     let codes = tokio::join!(up("ada", &ada), up("bob", &bob));
