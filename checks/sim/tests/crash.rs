@@ -1,5 +1,7 @@
 //! Interrupted transfers: a thousand seeds of trees, lines and crashes.
 
+#![allow(clippy::panic, reason = "a test says by it what it found")]
+
 use limosa_sim::disk::{Effect, Fault};
 use limosa_sim::job::crash::{CrashPlan, run, run_on};
 use limosa_storage::Operation;
@@ -11,10 +13,7 @@ fn run_seeds(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
         if let Err(violation) = run(CrashPlan::draw(seed)) {
             let plan = CrashPlan::draw(seed);
-            assert!(
-                false,
-                "{violation}\n{plan}replay: cargo run --release -p limosa-sim --example crash -- --seed {seed}"
-            );
+            panic!("{violation}\n{plan}replay: cargo run --release -p limosa-sim --example crash -- --seed {seed}");
         }
     }
 }

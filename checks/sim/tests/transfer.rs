@@ -1,6 +1,8 @@
 //! Whole transfers over virtual lines: disks that stall, crawl, fill up, fail
 //! and lie; sources that change; pauses and cancellations.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::time::Duration;
 
 use limosa_sim::disk::{Disk, Effect, Fault, Speed};
@@ -9,7 +11,8 @@ use limosa_sim::job::{DESTINATION, SOURCE, Session, TransferPlan, path};
 use limosa_sim::line::Side;
 use limosa_sim::link::LinkSettings;
 use limosa_sim::random::Seed;
-use limosa_storage::{ErrorKind, Operation, Store};
+use limosa_storage::{ErrorKind, FollowLinks, Operation, Store};
+use limosa_transfer::job::Job;
 use limosa_transfer::receiver::Limits as ReceiverLimits;
 use limosa_transfer::sender::Limits as SenderLimits;
 use limosa_transport::{Application, Time};
@@ -314,13 +317,13 @@ fn a_pause_holds_all_data_back_and_ends_when_told() {
         let rig = Rig::new(&[("film", 20 * MIB)]);
         let mut session = rig.start();
         session.run_until(at(0.5), |_| false);
-        session.with_machine(side, |machine, _| machine.order(|job, connection| job.pause(connection)));
+        session.with_machine(side, |machine, _| machine.order(Job::pause));
         session.run_until(at(1.5), |_| false);
         let crossed = |session: &Session| session.machine(Side::Far).statistics().received.kept_bytes;
         let before = crossed(&session);
         session.run_until(at(121.5), |_| false);
         assert_eq!(crossed(&session), before, "two minutes, and nothing crosses");
-        session.with_machine(side, |machine, _| machine.order(|job, connection| job.resume(connection)));
+        session.with_machine(side, |machine, _| machine.order(Job::resume));
         assert_eq!(session.finish(LIMIT), OK);
         rig.assert_equal();
     }
@@ -379,4 +382,52 @@ fn a_line_that_breaks_is_taken_up_by_a_new_session() {
     assert_eq!(again.finish(LIMIT), OK);
     rig.assert_equal();
     assert!(again.machine(Side::Far).job().summary().resumed > 6 * MIB);
+}
+
+/// The file in the destination whose name ends like this.
+fn hidden(disk: &Disk, suffix: &str) -> Option<limosa_storage::StorePath> {
+    let page = disk.list(&path(DESTINATION), None, 100).unwrap();
+    let mut names = page.entries.into_iter().map(|entry| entry.name);
+    let name = names.find(|name| name.as_bytes().ends_with(suffix.as_bytes()))?;
+    Some(path(DESTINATION).join(&name).unwrap())
+}
+
+/// A destination where a killed session has emptied the journal of a partial
+/// file that somebody removed, and has not synced that.
+fn with_emptied_journal(rig: &mut Rig) {
+    let mut first = rig.start();
+    first.run_until(at(1.3), |_| false);
+    drop(first);
+    rig.destination = rig.destination.kill();
+    rig.destination.remove(&hidden(&rig.destination, ".partial").unwrap()).unwrap();
+    rig.destination.settle();
+    let journal = hidden(&rig.destination, ".journal").unwrap();
+    let length = |disk: &Disk| disk.metadata(&journal, FollowLinks::No).unwrap().size;
+    assert!(length(&rig.destination) > 200, "the journal says something");
+    for operations in 0..100 {
+        rig.destination.stop_after(operations);
+        if let Ok(mut session) = Session::start(&rig.plan, &rig.source, &rig.destination, Seed(operations)) {
+            session.run_until(LIMIT, Session::is_broken);
+        }
+        rig.destination = rig.destination.kill();
+        if length(&rig.destination) == 0 {
+            return;
+        }
+    }
+    panic!("the journal is never emptied");
+}
+
+#[test]
+fn a_journal_never_speaks_for_a_file_that_came_after_it() {
+    for seed in 0..4 {
+        let mut rig = Rig::new(&[("film", 24 * MIB)]);
+        with_emptied_journal(&mut rig);
+        rig.plan.forward.rate = Rate::from_bits_per_second(1000 * MBIT);
+        let mut session = rig.start();
+        session.run_until(at(0.8), |session| session.machine(Side::Far).statistics().received.kept_bytes > 20 * MIB);
+        drop(session);
+        rig.destination = rig.destination.lose_power(Seed(seed));
+        assert_eq!(rig.start().finish(LIMIT), OK);
+        rig.assert_equal();
+    }
 }

@@ -80,9 +80,9 @@ impl DiskFile {
             }
             let inode = state.inodes.get_mut(&self.inode).ok_or(ErrorKind::Io)?;
             if attributes {
-                inode.sync_all()
+                inode.sync_all();
             } else {
-                inode.sync_data()
+                inode.sync_data();
             }
             Ok(())
         })

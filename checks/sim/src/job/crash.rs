@@ -252,7 +252,7 @@ pub fn run_on(plan: CrashPlan, spoil: impl FnOnce(&Disk)) -> Result<CrashResult,
         run.interrupted(interruption)?;
     }
     run.session += 1;
-    run.to_the_end()?;
+    run.left_alone()?;
     Ok(run.result)
 }
 
@@ -363,7 +363,7 @@ impl Run {
         Ok(())
     }
 
-    fn to_the_end(&mut self) -> Result<(), Violation> {
+    fn left_alone(&mut self) -> Result<(), Violation> {
         let started = Session::start(&self.plan.transfer, &self.source, &self.destination, self.part("session"));
         let mut session =
             started.map_err(|error| self.violation(format!("the destination cannot be looked at: {error}")))?;
