@@ -336,6 +336,26 @@ fn distrust(said: &str) -> Option<Distrust> {
     }
 }
 
+/// Whether `ssh` ended because its connection did.
+fn tells_of_a_lost_connection(said: &str) -> bool {
+    [
+        "closed by remote host",
+        "Connection closed by",
+        "Connection reset",
+        "Broken pipe",
+        "not responding",
+        "Connection timed out",
+        "No route to host",
+        "disconnected",
+        "Disconnected from",
+        "Received disconnect",
+        "packet_write_wait",
+        "ssh_packet_read",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
+}
+
 /// Starts sessions by `ssh` processes.
 struct SystemLine {
     recipe: Recipe,
@@ -408,7 +428,7 @@ impl Output for SystemOutput {
                     return Event::Data(buffer);
                 }
                 self.at_end = true;
-                if self.answered {
+                if self.answered && !self.lost_its_connection().await {
                     return Event::Eof;
                 }
             }
@@ -420,11 +440,24 @@ impl Output for SystemOutput {
 }
 
 impl SystemOutput {
+    /// Whether the output ended because the connection did, and not because
+    /// the program wanted it. One that is closed while `ssh` runs on is the
+    /// program's doing.
+    async fn lost_its_connection(&mut self) -> bool {
+        let Ok(status) = tokio::time::timeout(ENDING_TIME, self.child.wait()).await else { return false };
+        self.said.finished().await;
+        matches!(self.ended(status.ok()), Event::Broken(_))
+    }
+
     fn ended(&self, status: Option<ExitStatus>) -> Event {
         let stderr = self.said.text();
         match status.and_then(|status| status.code()) {
             Some(SSH_FAILED) if !self.answered && stderr.contains("subsystem request failed") => {
                 Event::NotStarted(format!("{}: refused by the server", self.asked))
+            }
+            // The status, too, for a program that was killed, of which `ssh` says nothing.
+            Some(SSH_FAILED) if self.answered && !tells_of_a_lost_connection(&stderr) => {
+                Event::Closed { status: None, stderr }
             }
             Some(SSH_FAILED) => Event::Broken(SshError::Broken { reason: stderr }),
             Some(status) => {
@@ -450,5 +483,29 @@ mod tests {
         let peer = peer_of("h ([2001:db8::1]:22) using \"publickey\".");
         assert_eq!(peer, Some("[2001:db8::1]:22".parse().unwrap()));
         assert_eq!(peer_of("h (via proxy) using \"publickey\"."), None);
+    }
+
+    #[test]
+    fn a_lost_connection_is_told_from_a_program_that_was_killed() {
+        for said in [
+            "Connection to 192.0.2.1 closed by remote host.",
+            "client_loop: send disconnect: Broken pipe",
+            "Timeout, server h not responding.",
+            "Read from remote host h: Connection reset by peer",
+        ] {
+            assert!(tells_of_a_lost_connection(said), "{said}");
+        }
+        assert!(!tells_of_a_lost_connection("Welcome\nlimosa session: no space"));
+    }
+
+    #[test]
+    fn what_is_held_against_a_host_key_is_told_apart() {
+        let verification = "Host key verification failed.";
+        let changed = format!("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\n{verification}");
+        assert_eq!(distrust(&changed), Some(Distrust::Changed));
+        let revoked = format!("WARNING: REVOKED HOST KEY DETECTED!\n{verification}");
+        assert_eq!(distrust(&revoked), Some(Distrust::Revoked));
+        assert_eq!(distrust(verification), Some(Distrust::Unknown));
+        assert_eq!(distrust("Permission denied (publickey)."), None);
     }
 }
