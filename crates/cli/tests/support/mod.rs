@@ -11,6 +11,7 @@ pub mod process;
 pub mod random;
 pub mod remote;
 pub mod tree;
+pub mod watch;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

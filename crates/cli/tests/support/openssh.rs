@@ -50,6 +50,11 @@ impl OpenSsh {
         format!("echo $$ >> {}; exec {} session", self.sessions.display(), env!("CARGO_BIN_EXE_limosa"))
     }
 
+    /// The server itself.
+    pub fn process(&self) -> Process {
+        Process::new(self.child.id())
+    }
+
     /// The process of the session started last, if any was.
     pub fn session(&self) -> Option<Process> {
         let noted = fs::read_to_string(&self.sessions).ok()?;

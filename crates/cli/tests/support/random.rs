@@ -22,9 +22,9 @@ impl Random {
     }
 
     pub fn bytes(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(length + 8);
-        while bytes.len() < length {
-            bytes.extend(self.number().to_le_bytes());
+        let mut bytes = vec![0; length.next_multiple_of(8)];
+        for eight in bytes.as_chunks_mut().0 {
+            *eight = self.number().to_le_bytes();
         }
         bytes.truncate(length);
         bytes

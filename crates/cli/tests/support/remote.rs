@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::embedded::{self, Embedded};
 use super::openssh::OpenSsh;
+use super::process::Process;
 use super::{Lab, user};
 
 /// A kind of remote end.
@@ -70,6 +71,14 @@ impl Remote {
         typed.push("/");
         typed.push(below.as_ref());
         typed
+    }
+
+    /// The process of the session started last, where there is one a session.
+    pub fn session(&self) -> Option<Process> {
+        match self {
+            Self::OpenSsh(server) => server.session(),
+            Self::Embedded(_) => None,
+        }
     }
 
     pub fn openssh(&self) -> &OpenSsh {

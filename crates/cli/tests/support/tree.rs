@@ -179,6 +179,14 @@ pub fn write_aged(path: &Path, content: &[u8], age: Duration) {
     file.set_times(FileTimes::new().set_modified(SystemTime::now() - age)).unwrap();
 }
 
+/// Copies the files of a flat directory.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in children(from) {
+        fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+    }
+}
+
 /// What two trees must have in common, besides the content of files.
 #[derive(Debug, PartialEq, Eq)]
 struct Attributes {
