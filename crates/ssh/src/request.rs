@@ -1,11 +1,14 @@
 //! What a login that is forced to a session may ask for.
 //!
 //! Under `ForceCommand` OpenSSH runs the session program whatever the client
-//! asked, and leaves the client's wish in `SSH_ORIGINAL_COMMAND`: the name of
-//! the subsystem, the command, or nothing for a shell. Exactly one wish is
-//! granted; nothing of the text ever reaches a shell.
+//! asked, and leaves the client's wish in `SSH_ORIGINAL_COMMAND`: the command,
+//! nothing for a shell, or for a subsystem what its `Subsystem` line runs.
+//! Exactly one wish is granted; nothing of the text ever reaches a shell.
 
 use crate::{SESSION_COMMAND, SUBSYSTEM};
+
+/// What the subsystem's line of `sshd_config` runs, options aside.
+const SERVER_COMMAND: &str = "limosad session";
 
 /// A wish that is granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,16 +48,30 @@ impl RemoteRequest {
     }
 }
 
-/// Whether `command` is the session command, the program perhaps with the
-/// path at which the client's user expects it.
+/// Whether `command` is the session command, of the client's program or with
+/// options of the server's, the program perhaps with a path.
 fn is_session_command(command: &str) -> bool {
-    if command == SESSION_COMMAND {
-        return true;
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-~".contains(c);
-    command
-        .strip_suffix(SESSION_COMMAND)
-        .is_some_and(|directory| directory.ends_with('/') && directory.chars().all(plain))
+    names_program(command, SESSION_COMMAND) || is_server_command(command)
+}
+
+fn names_program(command: &str, program: &str) -> bool {
+    let Some(directory) = command.strip_suffix(program) else { return false };
+    directory.is_empty() || directory.ends_with('/') && directory.chars().all(plain)
+}
+
+/// The options are those of the administrator's line; they are not read, only
+/// kept to what no shell would take for more than words.
+fn is_server_command(command: &str) -> bool {
+    let Some(at) = command.find(SERVER_COMMAND) else { return false };
+    let (program, options) = command.split_at(at + SERVER_COMMAND.len());
+    let words = |c: char| plain(c) || "= ".contains(c);
+    names_program(program, SERVER_COMMAND)
+        && (options.is_empty() || options.starts_with(" -"))
+        && options.chars().all(words)
+}
+
+fn plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "/._-~".contains(c)
 }
 
 #[cfg(test)]
@@ -64,8 +81,17 @@ mod tests {
 
     #[test]
     fn one_wish_is_granted() {
-        for wish in ["limosa", "limosa session", " limosa session ", "/usr/bin/limosa session", "~/bin/limosa session"]
-        {
+        for wish in [
+            "limosa",
+            "limosa session",
+            " limosa session ",
+            "/usr/bin/limosa session",
+            "~/bin/limosa session",
+            "limosad session",
+            "/usr/bin/limosad session",
+            "/usr/bin/limosad session --config /etc/limosa/limosad.toml",
+            "/usr/bin/limosad session --config=/etc/limosa/limosad.toml",
+        ] {
             assert_eq!(RemoteRequest::from_original_command(Some(wish)), Ok(RemoteRequest::Session), "{wish}");
         }
     }
@@ -85,6 +111,13 @@ mod tests {
             "rsync --server",
             "xlimosa session",
             "limosa\tsession",
+            "limosad serve",
+            "limosad session extra",
+            "limosad session --config $(id)",
+            "limosad session -c a;id",
+            "limosad sessions",
+            "xlimosad session",
+            "id limosad session",
         ] {
             let refused = RemoteRequest::from_original_command(Some(wish));
             assert!(matches!(refused, Err(Refused::Command(_))), "{wish}");
@@ -93,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_shell_metacharacter_passes(wish in "[ -~]{0,12}(limosa session)?[ -~]{0,6}") {
+        fn no_shell_metacharacter_passes(wish in "[ -~]{0,12}(limosad? session)?[ -~]{0,6}") {
             if RemoteRequest::from_original_command(Some(&wish)).is_ok() {
                 prop_assert!(!wish.contains([';', '&', '|', '$', '`', '(', '<', '>', '\n', '"', '\'']));
             }
