@@ -117,6 +117,19 @@ impl LocalStore {
         renamed.map_err(|fault| fault.at(Operation::Publish, to))
     }
 
+    /// Sees that the staged name still is that of the file: another process
+    /// may have put its own there. Cannot be one step with the rename, but
+    /// between them is no time for more than an accident.
+    fn check_staged(&self, staged: Staged<'_>) -> Result<()> {
+        let Some(file) = staged.file() else { return Ok(()) };
+        let held = file.metadata()?;
+        let named = self.metadata(staged.path(), FollowLinks::No)?;
+        if (named.device, named.inode) == (held.device, held.inode) {
+            return Ok(());
+        }
+        Err(StorageError::new(ErrorKind::NotFound, Operation::Publish, staged.path()))
+    }
+
     fn sync_parents(&self, from: &StorePath, to: &StorePath) -> Result<()> {
         let (old, new) = (from.parent().unwrap_or_else(StorePath::root), to.parent());
         let new = new.unwrap_or_else(StorePath::root);
@@ -219,6 +232,7 @@ impl Store for LocalStore {
         {
             file.sync_all()?;
         }
+        self.check_staged(staged)?;
         self.rename(staged.path(), to, how)?;
         if how.durability >= Durability::Strict {
             self.sync_parents(staged.path(), to)?;
