@@ -11,11 +11,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use limosa_wire::SessionId;
 use limosa_wire::datagram::Header;
@@ -29,6 +30,13 @@ use crate::wake::{Waker, Wakeup, waker};
 /// Datagrams that may wait for one session at the shared port; beyond, they
 /// are lost like any others.
 pub(crate) const QUEUE: usize = 256;
+
+/// Rest after a first failure at the port; each further one in a row doubles
+/// it.
+const FIRST_REST: Duration = Duration::from_millis(1);
+
+/// Longest rest after a failure.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// A datagram that came in at the shared port.
 #[derive(Debug)]
@@ -93,6 +101,9 @@ impl SharedPort {
     /// can be started.
     pub fn open(local: SocketAddr, buffers: BufferSizes) -> io::Result<Self> {
         let socket = UdpSocket::bind_shared(local, buffers)?;
+        // To wait at without the lock; made now, as later there may be no
+        // descriptor left.
+        let waited_at = socket.as_fd().try_clone_to_owned()?;
         let shared = Arc::new(Shared {
             local: socket.local_addr(),
             buffers: socket.buffers(),
@@ -104,7 +115,7 @@ impl SharedPort {
         let (waker, wakeup) = waker()?;
         let thread = {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name("udp-port".into()).spawn(move || shared.serve(&wakeup))?
+            std::thread::Builder::new().name("udp-port".into()).spawn(move || shared.serve(&waited_at, &wakeup))?
         };
         Ok(Self { shared, waker, thread: Some(thread) })
     }
@@ -159,25 +170,35 @@ impl Drop for SharedPort {
 }
 
 impl Shared {
-    fn serve(&self, wakeup: &Wakeup) {
+    fn serve(&self, socket: &OwnedFd, wakeup: &Wakeup) {
         let mut batch = ReceiveBatch::new();
+        let mut rest = FIRST_REST;
         while !self.closing.load(Ordering::Acquire) {
-            if let Err(error) = self.serve_once(wakeup, &mut batch) {
-                tracing::error!(port = self.local.port(), %error, "the UDP port failed");
-                return;
+            match self.serve_once(socket, wakeup, &mut batch) {
+                Ok(()) => rest = FIRST_REST,
+                Err(error) => rest = self.rest_after(&error, rest, wakeup),
             }
         }
     }
 
-    fn serve_once(&self, wakeup: &Wakeup, batch: &mut ReceiveBatch) -> io::Result<()> {
+    /// Rests after a failure, which may pass, as running out of memory does;
+    /// how long to rest after the next.
+    fn rest_after(&self, error: &io::Error, rest: Duration, wakeup: &Wakeup) -> Duration {
+        tracing::error!(port = self.local.port(), %error, ?rest, "the UDP port failed, and is tried again");
+        if wait(&mut [readable(wakeup)], Some(rest)).is_err() {
+            std::thread::sleep(rest);
+        }
+        LONGEST_REST.min(rest * 2)
+    }
+
+    fn serve_once(&self, socket: &OwnedFd, wakeup: &Wakeup, batch: &mut ReceiveBatch) -> io::Result<()> {
         wakeup.clear();
         lock(&self.socket).receive(batch)?;
         for (arrival, datagram) in batch.datagrams() {
             self.forward(arrival, datagram);
         }
         if batch.is_empty() && !self.closing.load(Ordering::Acquire) {
-            let socket = lock(&self.socket).as_fd().try_clone_to_owned()?;
-            wait(&mut [readable(&socket), readable(wakeup)], None)?;
+            wait(&mut [readable(socket), readable(wakeup)], None)?;
         }
         Ok(())
     }

@@ -128,6 +128,18 @@ mod tests {
         assert_eq!(AuthorizedKey::parse_all("nonsense"), Err(InvalidKey::Malformed));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_a_key_or_not(kind in 0..KINDS.len(), blob: Vec<u8>, line in "\\PC{0,60}") {
+            let _ = line.parse::<AuthorizedKey>();
+            let kind = KINDS[kind];
+            let length = u32::try_from(kind.len()).unwrap().to_be_bytes();
+            let blob = [&length[..], kind.as_bytes(), &blob].concat();
+            let key = AuthorizedKey { key: PublicKey { kind: kind.into(), blob }, comment: String::new() };
+            proptest::prop_assert_eq!(key.to_string().parse(), Ok(key));
+        }
+    }
+
     #[test]
     fn what_would_be_misunderstood_is_refused() {
         let private = "-----BEGIN OPENSSH PRIVATE KEY-----".parse::<AuthorizedKey>();

@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use limosa_policy::SettingsLayer;
-use limosa_session::SharedUdp;
 use limosa_session::setup::SOFTWARE;
+use limosa_session::{ServerPorts, SharedUdp};
 use limosa_storage::{Confinement, LocalStore, Resolver};
 
 use crate::admit::expand_docroot;
@@ -57,6 +57,7 @@ pub fn examine(config: &Configuration, state: &StateDirectory) -> Vec<Finding> {
         rights(),
         udp(config),
     ];
+    findings.extend(broker(config));
     findings.extend(users(config, state));
     findings.extend(logins(config));
     findings
@@ -80,6 +81,23 @@ fn state_files(state: &StateDirectory) -> Finding {
         }
     }
     Finding::new(Level::Good, about, format!("{} lets nobody else in", state.path().display()))
+}
+
+/// Whether session programs find a server that lends its port.
+fn broker(config: &Configuration) -> Option<Finding> {
+    let enabled = config.broker.enabled.value.unwrap_or(!config.ssh.enabled.value);
+    let (about, path) = ("port broker", &config.broker.socket.value);
+    enabled.then(|| match ServerPorts::is_lent_at(path) {
+        true => Finding::new(Level::Good, about, format!("lends the UDP port at {}", path.display())),
+        false => {
+            let range = config.udp.session_ports.value;
+            let text = format!(
+                "nobody lends a port at {} now: `limosad serve` does; without it sessions use UDP {range}",
+                path.display()
+            );
+            Finding::new(Level::Advice, about, text)
+        }
+    })
 }
 
 fn facing_the_network(config: &Configuration) -> Finding {

@@ -80,6 +80,10 @@ impl Server {
     /// [`NodeError`], with what to do.
     pub fn start(options: ServeOptions) -> Result<Self, NodeError> {
         let ServeOptions { config, state, front, umask } = options;
+        if !config.ssh.enabled.value && config.broker.enabled.value == Some(false) {
+            let nothing = "there is nothing to serve: `enabled` is false in both [ssh] and [broker]";
+            return Err(NodeError::Given(nothing.into()));
+        }
         let lock = state.lock_for_serving()?;
         let users = UserStore::new(state.clone());
         users.all()?;

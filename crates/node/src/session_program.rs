@@ -20,7 +20,7 @@ use limosa_wire::Code;
 use crate::admit::Surroundings;
 use crate::audit::AuditLog;
 use crate::broker::audit_socket;
-use crate::config::{Configuration, Sources, system_file};
+use crate::config::{ConfigError, Configuration, Sources, system_file};
 use crate::error::NodeError;
 use crate::host::{Guest, Host};
 use crate::login::Login;
@@ -44,7 +44,7 @@ pub fn run(config: Option<PathBuf>, umask: u32) -> Result<Code, NodeError> {
         let granted = RemoteRequest::from_original_command(Some(&wish));
         granted.map_err(|refused| NodeError::Given(refused.to_string()))?;
     }
-    let config = Configuration::load(Sources { file: config.or_else(machine_file), ..Sources::default() })?;
+    let config = configuration(config.or_else(machine_file))?;
     let login = Login::current().map_err(NodeError::start("a session"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(NodeError::start("a session"))?;
@@ -54,10 +54,16 @@ pub fn run(config: Option<PathBuf>, umask: u32) -> Result<Code, NodeError> {
     code
 }
 
-/// The machine's file, if there is one. A user's own would let users change
-/// what applies to them.
+/// The machine's file, if there is one.
 fn machine_file() -> Option<PathBuf> {
     Some(system_file()).filter(|file| file.exists())
+}
+
+/// What `file` says, or nothing but the defaults. A user's own file would let
+/// users change what applies to them.
+fn configuration(file: Option<PathBuf>) -> Result<Configuration, ConfigError> {
+    let file = file.unwrap_or_else(|| PathBuf::from("/dev/null"));
+    Configuration::load(Sources { file: Some(file), ..Sources::default() })
 }
 
 async fn serve(config: Configuration, login: Login, umask: u32) -> Result<Code, NodeError> {
@@ -125,6 +131,14 @@ fn parse_connection(told: &str) -> (Option<SocketAddr>, Option<IpAddr>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_a_file_of_the_machine_the_defaults_apply() {
+        let config = configuration(None).unwrap();
+        assert_ne!(config.file, crate::config::usual_file());
+        let missing = configuration(Some("/nowhere/limosad.toml".into()));
+        assert!(missing.is_err(), "a file that was named must exist");
+    }
 
     #[test]
     fn both_ends_of_the_connection_are_found() {

@@ -123,7 +123,7 @@ macro_rules! settings {
             /// Key, value and origin of each setting, for people.
             #[must_use]
             pub fn lines(&self) -> Vec<(String, String, Origin)> {
-                vec![$((file_key(stringify!($key)), format!("{:?}", self.$key.value), self.$key.origin),)+]
+                vec![$((file_key(stringify!($key)), written(&self.$key.value), self.$key.origin),)+]
             }
         }
     };
@@ -155,6 +155,11 @@ impl SettingsLayer {
         let key = file_key(key);
         self.locked.contains(&key)
     }
+}
+
+/// A value as it is written in a file.
+fn written(value: &impl Serialize) -> String {
+    toml::Value::try_from(value).map(|value| value.to_string()).unwrap_or_default()
 }
 
 /// A key as it is written in a file.
@@ -292,6 +297,17 @@ mod tests {
         assert!(toml::from_str::<SettingsLayer>("docrot = \"/srv\"").is_err());
         assert_eq!(suggestion("docrot", Settings::KEYS.iter().copied()), Some("docroot"));
         assert_eq!(suggestion("xyzzy", Settings::KEYS.iter().copied()), None);
+    }
+
+    #[test]
+    fn values_are_shown_as_a_file_would_have_them() {
+        let settings = Settings::resolve(&layer("docroot = \"/srv/ada\""), &SettingsLayer::default());
+        let lines = settings.lines();
+        for expected in
+            ["docroot = \"/srv/ada\"", "rate-cap = \"unlimited\"", "cipher-floor = \"aes-128\"", "read = true"]
+        {
+            assert!(lines.iter().any(|(key, value, _)| format!("{key} = {value}") == expected), "{lines:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Instant;
 
 use limosa_session::{ClientJob, Running};
 use limosa_storage::StorePath;
@@ -17,7 +16,7 @@ use tokio::process::{Child, Command};
 
 use crate::client::{flows, outcome, request, slowly, start_over};
 use crate::server::{Lab, PROGRAM, Server};
-use crate::{DEADLINE, skip, tree};
+use crate::{skip, tree, wait_until};
 
 /// A user of the machine: name and numbers.
 struct User {
@@ -117,16 +116,16 @@ async fn four_sessions_of_two_users_share_one_port() {
     let mut sessions = Vec::new();
     for user in &users {
         let up = ClientJob::Upload(vec![Source::itself(StorePath::parse(b"tree").unwrap())]);
-        sessions.push(run(&lab, user, slowly(request(Direction::Upload, ""), 16_000_000), up).await);
+        sessions.push(run(&lab, user, slowly(request(Direction::Upload, ""), 4_000_000), up).await);
         let down = format!("from-{}", user.name);
         let down = ClientJob::Download(Destination::parse(down.as_bytes()).unwrap());
-        sessions.push(run(&lab, user, slowly(request(Direction::Download, "given"), 16_000_000), down).await);
+        sessions.push(run(&lab, user, slowly(request(Direction::Download, "given"), 4_000_000), down).await);
     }
     for (_, running) in &mut sessions {
         flows(running).await;
     }
     // The broker's, and one connected to each client.
-    assert_eq!(sockets_at(port, port), 5);
+    wait_until(|| sockets_at(port, port) == 5, "five sockets at the port");
     assert_eq!(sockets_at(36_460, 36_470), 0, "none has a port of its own");
     for (mut child, running) in sessions {
         assert_eq!(outcome(running).await.code, Code::OK);
@@ -136,11 +135,7 @@ async fn four_sessions_of_two_users_share_one_port() {
         tree::assert_equal(&lab.path("here/tree"), &lab.docroot(&user.name).join("tree"));
         assert!(fs::read(fetched(&lab, user)).unwrap() == tree::bytes(2_000_000));
     }
-    let start = Instant::now();
-    while sockets_at(port, port) > 0 {
-        assert!(start.elapsed() < DEADLINE, "the port is closed with the last session");
-        std::thread::yield_now();
-    }
+    wait_until(|| sockets_at(port, port) == 0, "the port is closed with the last session");
     let ends: Vec<_> = lab.audit().into_iter().filter(|line| line["event"] == "session-end").collect();
     let mut reporters: Vec<_> = ends.iter().map(|line| line["reported-by-uid"].as_u64().unwrap()).collect();
     reporters.sort_unstable();

@@ -5,7 +5,7 @@ use limosa_wire::setup::Direction;
 
 use crate::client::{flows, log_in, outcome, request, send, slowly};
 use crate::server::{Lab, Server, log, signal};
-use crate::{DEADLINE, tree};
+use crate::{DEADLINE, tree, wait_until};
 
 /// Long enough to be interrupted, short enough to be waited for.
 const SIZE: usize = 6_000_000;
@@ -93,6 +93,33 @@ async fn a_server_that_is_stopped_says_so_and_the_transfer_continues_later() {
     let outcome = outcome(again).await;
     assert_eq!(outcome.code, Code::OK);
     assert!(std::fs::read(lab.docroot("ada").join("file")).unwrap() == tree::bytes(24_000_000));
+}
+
+#[test]
+fn the_front_has_no_rights_and_does_not_outlive_its_server() {
+    let lab = Lab::new();
+    let server = Server::start(&lab);
+    let front = server.front();
+    let status = || std::fs::read_to_string(format!("/proc/{front}/status")).unwrap();
+    wait_until(|| status().contains("NoNewPrivs:\t1"), "the front gives up what it has");
+    let status = status();
+    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    if rustix::process::geteuid().is_root() {
+        let users: Vec<u32> = value("Uid:").split_whitespace().map(|id| id.parse().unwrap()).collect();
+        assert!(
+            users.iter().all(|user| *user == users[0] && *user > 1_000_000_000),
+            "a user that nobody is: {users:?}"
+        );
+        assert_eq!(
+            (value("Groups:"), value("CapEff:")),
+            (value("Gid:").split('\t').next().unwrap().to_owned(), "0".repeat(16))
+        );
+    }
+    let address = server.ssh;
+    drop(server); // Killed.
+    let gone = || !std::path::Path::new(&format!("/proc/{front}")).exists();
+    wait_until(gone, "the front ends");
+    assert!(std::net::TcpStream::connect(address).is_err());
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod server;
 mod transfers;
 mod tree;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The one deadline: whatever is waited for happens well before it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -22,6 +22,15 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Fails the test where `future` takes longer than the deadline.
 async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("within the deadline")
+}
+
+/// Waits for a condition that nothing announces.
+fn wait_until(condition: impl Fn() -> bool, what: &str) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "not in time: {what}");
+        std::thread::yield_now();
+    }
 }
 
 /// Reports a skip by name, or fails where a skip is a failure.

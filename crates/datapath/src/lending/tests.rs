@@ -125,6 +125,17 @@ fn an_id_that_is_taken_is_drawn_again() {
     assert_eq!(LentPort::borrow(ours, waker().unwrap().0, draw).unwrap().0, SessionId(2));
 }
 
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_a_message_or_not(bytes: Vec<u8>) {
+        if let Ok(message) = Message::decode(&bytes) {
+            let mut again = Vec::new();
+            message.encode(&mut again);
+            proptest::prop_assert_eq!(Message::decode(&again), Ok(message));
+        }
+    }
+}
+
 #[test]
 fn messages_return_as_they_were_sent() {
     let peer: SocketAddr = "[fe80::1%3]:5".parse().unwrap();

@@ -98,3 +98,18 @@ fn a_confirmed_peer_has_its_own_socket_and_the_port_outlives_its_owner_there() {
     });
     assert!(batch.datagrams().all(|(_, bytes)| bytes == b"directly"));
 }
+
+#[test]
+fn a_port_that_fails_rests_longer_each_time_but_not_for_ever() {
+    let port = SharedPort::open(loopback(), BufferSizes::default()).unwrap();
+    let (waker, wakeup) = waker().unwrap();
+    waker.wake(); // so that no rest takes time
+    let failure = io::Error::from(io::ErrorKind::OutOfMemory);
+    let mut rest = FIRST_REST;
+    for _ in 0..20 {
+        let next = port.shared.rest_after(&failure, rest, &wakeup);
+        assert_eq!(next, LONGEST_REST.min(rest * 2));
+        rest = next;
+    }
+    assert_eq!(rest, LONGEST_REST);
+}
