@@ -44,7 +44,7 @@ mod tree;
 mod verdicts;
 mod whole;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use limosa_seal::ContentHasher;
 use limosa_storage::StorePath;
@@ -135,6 +135,9 @@ pub struct Receiver {
     entries: HashMap<EntryId, Entry>,
     space: LinearSpace,
     progress: Progress,
+    /// Destinations of files whose sources changed and that were not announced
+    /// again yet. Charged like entries.
+    retaken: HashSet<StorePath>,
 }
 
 impl Receiver {
@@ -158,6 +161,7 @@ impl Receiver {
             entries: HashMap::new(),
             progress: Progress::default(),
         })
+            retaken: HashSet::new(),
     }
 
     /// Takes the next bytes of the layout stream.

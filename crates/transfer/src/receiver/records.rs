@@ -85,8 +85,29 @@ impl Receiver {
             return Err(ReceiverError::LayoutMismatch("the digest"));
         }
         self.phase = Phase::Announced;
+        self.fail_lost_retakes();
         self.leave_directories(None);
         Ok(())
+    }
+
+    /// Files that were to come once more and did not, because their sources
+    /// vanished meanwhile, are missing: no entry is left to say so.
+    fn fail_lost_retakes(&mut self) {
+        for path in std::mem::take(&mut self.retaken) {
+            self.bench.announced = self.bench.announced.saturating_sub(cost_of(&path));
+            self.report_failed(None, path, Failure::new(Code::SOURCE_CHANGED));
+        }
+    }
+
+    /// Remembers that another attempt at a file must follow.
+    fn expect_retake(&mut self, id: EntryId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.retaken = true;
+        let path = entry.path().clone();
+        let cost = cost_of(&path);
+        if self.retaken.insert(path) {
+            self.bench.announced += cost;
+        }
     }
 
     /// Takes an entry, and says under which number.
@@ -133,6 +154,9 @@ impl Receiver {
     fn accept_entry(&mut self, entry: layout::Entry, path: StorePath, to: StorePath) {
         let id = entry.id;
         self.leave_directories(Some(&to));
+        if self.retaken.remove(&to) {
+            self.bench.announced = self.bench.announced.saturating_sub(cost_of(&to));
+        }
         let what = match &entry.kind {
             EntryKind::File { size, .. } => event::Announced::File(*size),
             EntryKind::Directory => event::Announced::Directory,
@@ -177,7 +201,7 @@ impl Receiver {
             directory.enter();
         }
         let mut entry = Entry { parent, cost: 0, retaken: false, body };
-        entry.cost = ENTRY_COST + entry.path().as_bytes().len() as u64;
+        entry.cost = cost_of(entry.path());
         self.bench.announced += entry.cost;
         self.entries.insert(id, entry);
     }
@@ -335,7 +359,12 @@ impl Receiver {
         self.file(id)?;
         let bench = &mut self.bench;
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
-        entry.retaken |= outcome == Outcome::Retaken;
+        if outcome == Outcome::Retaken {
+            if self.phase != Phase::Announcing {
+                return violation("a file is taken again after the end of the layout");
+            }
+            self.expect_retake(id);
+        }
         let step = match (&mut entry.body, outcome) {
             (Body::Whole(file), Outcome::Failed(code)) => file.fail(Failure::new(code), bench),
             (Body::Whole(file), Outcome::Retaken) => file.fail(Failure::new(Code::SOURCE_CHANGED), bench),
@@ -394,4 +423,9 @@ impl Receiver {
 /// Where a file ends at the latest.
 fn limit(about: &Announced) -> u64 {
     about.size.unwrap_or_else(|| MAX_CHUNKS << about.chunk_log2.min(MAX_CHUNK_TAKEN))
+/// Memory that an entry at `path` is charged.
+fn cost_of(path: &StorePath) -> u64 {
+    ENTRY_COST + path.as_bytes().len() as u64
+}
+
 }

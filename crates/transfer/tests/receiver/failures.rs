@@ -321,6 +321,21 @@ fn more_entries_than_allowed_end_the_session() {
 
 #[test]
 fn data_without_a_place_is_shed_beyond_the_credit() {
+#[test]
+fn a_changed_file_that_never_comes_again_counts_as_failed() {
+    let disk = Disk::new();
+    let mut receiver = receiver(&disk);
+    let announced = [file(0, Some(5))];
+    let retaken = LayoutRecord::End { entry: EntryId(0), final_size: 5, outcome: Outcome::Retaken };
+    let records = [announced.as_slice(), &[retaken]].concat();
+    let mut bytes = Vec::new();
+    records.iter().for_each(|record| record.encode(&mut bytes));
+    told(&mut receiver, &records).unwrap();
+    assert_eq!(receiver.summary().failed, 0);
+    told(&mut receiver, &[LayoutRecord::EndOfLayout { entries: 1, bytes: 5, digest: digest(&bytes) }]).unwrap();
+    assert_eq!(receiver.summary().failed, 1);
+}
+
     let disk = Disk::new();
     let limits = Limits { orphans: 1000, ..Limits::default() };
     let mut receiver = Receiver::new(options(&disk, "in", 1).with_limits(limits)).unwrap();
