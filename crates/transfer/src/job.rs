@@ -196,6 +196,10 @@ impl Job {
             ControlRecord::SetPolicy(_) | ControlRecord::Progress { .. } => {}
             ControlRecord::Pause => self.set_paused(Paused { there: true, ..self.paused }, connection),
             ControlRecord::Resume => self.set_paused(Paused { there: false, ..self.paused }, connection),
+            ControlRecord::Cancel(Code::OK) => {
+                let text = "it cancels with the code of success".to_owned();
+                self.broken.get_or_insert((Code::PROTOCOL, text));
+            }
             ControlRecord::Cancel(code) => self.end_early(now, code),
             ControlRecord::Summary(summary) => self.theirs = Some(summary),
         }
@@ -264,6 +268,26 @@ impl Job {
         match &self.engine {
             Engine::Sending(sender) => sender.is_complete() || self.ending.is_some(),
             Engine::Receiving(receiver) => receiver.is_finished() && self.outgoing.is_empty(),
+        }
+    }
+
+    /// Whether every entry is settled or failed: nothing is left of the job but
+    /// its farewell.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match &self.engine {
+            Engine::Sending(sender) => sender.is_complete(),
+            Engine::Receiving(receiver) => receiver.is_complete(),
+        }
+    }
+
+    /// Whether no operation has to be waited for: all is settled, or what was
+    /// cancelled has come to rest.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        match &self.engine {
+            Engine::Sending(_) => true,
+            Engine::Receiving(receiver) => receiver.is_finished(),
         }
     }
 
