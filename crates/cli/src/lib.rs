@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod descriptors;
 pub mod doctor;
 pub mod failure;
 pub mod local;

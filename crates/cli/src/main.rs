@@ -6,6 +6,7 @@ use clap::Parser;
 use limosa_cli::arguments::Arguments;
 
 fn main() -> ExitCode {
+    limosa_cli::descriptors::raise_limit();
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {

@@ -27,6 +27,7 @@ use failure::Failure;
 #[must_use]
 pub fn run() -> ExitCode {
     let umask = read_umask();
+    limosa_cli::descriptors::raise_limit();
     let arguments = Arguments::parse();
     // Standard error of a session program is for its client to see.
     if !matches!(arguments.command, Command::Session(_)) {
