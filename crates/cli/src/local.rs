@@ -1,5 +1,6 @@
-//! Local paths as the client's store knows them: relative to the root of the
-//! file system.
+//! Local paths as the client's stores know them: sources relative to the root
+//! of the file system, a download's destination relative to the directory that
+//! the download may not leave.
 
 use std::ffi::OsStr;
 use std::io;
@@ -64,6 +65,32 @@ pub fn store_path(typed: &Path) -> Result<StorePath, LocalError> {
     StorePath::from_typed(&absolute).map_err(|source| LocalError::Path { path: typed.to_owned(), source })
 }
 
+/// Where a download may write, and where below it goes.
+#[derive(Debug)]
+pub struct Place {
+    /// The deepest directory on the way that exists, links resolved: what the
+    /// user named is followed, what the other end names is not.
+    pub root: PathBuf,
+    /// The rest of the way.
+    pub below: PathBuf,
+}
+
+/// The place of a download's destination as typed.
+///
+/// # Errors
+/// If it cannot be made absolute, or nothing above it can be looked at.
+pub fn place(typed: &Path) -> Result<Place, LocalError> {
+    resolve_place(typed).map_err(|source| LocalError::Io { path: typed.to_owned(), source })
+}
+
+fn resolve_place(typed: &Path) -> io::Result<Place> {
+    let absolute = absolute(typed)?;
+    let named = absolute.canonicalize().unwrap_or(absolute);
+    let existing = named.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("/"));
+    let below = named.strip_prefix(existing).unwrap_or(Path::new(""));
+    Ok(Place { root: existing.canonicalize()?, below: below.to_owned() })
+}
+
 fn absolute(typed: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(typed)?;
     let components: Vec<_> = absolute.components().collect();
@@ -85,6 +112,26 @@ mod tests {
         for (typed, content) in [("a", false), ("a/", true), ("a/.", true), (".", true), ("..", true), ("a/..b", false)]
         {
             assert_eq!(names_content(OsStr::new(typed)), content, "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_download_may_not_leave_the_deepest_directory_that_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(folder.path().join("real/inner")).unwrap();
+        std::fs::write(folder.path().join("real/file"), "").unwrap();
+        std::os::unix::fs::symlink("real", folder.path().join("link")).unwrap();
+        for (typed, root, below) in [
+            ("link", "real", ""),
+            ("link/inner/", "real/inner", ""),
+            ("link/new", "real", "new"),
+            ("link/a/b", "real", "a/b"),
+            ("real/file", "real", "file"),
+            ("real/inner/../x", "real", "x"),
+        ] {
+            let place = place(&folder.path().join(typed)).unwrap();
+            assert_eq!((place.root, place.below), (real.join(root), PathBuf::from(below)), "{typed}");
         }
     }
 

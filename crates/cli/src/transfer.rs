@@ -1,7 +1,8 @@
 //! `limosa send` and `limosa get`: from what was typed to an exit status.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use limosa_seal::AlgorithmSet;
 use limosa_seal::identity::transfer_id;
 use limosa_session::{ClientJob, ClientPlan, Order, Outcome, Running, connect};
 use limosa_ssh::Target;
+use limosa_storage::Store;
 use limosa_storage::local::{Confinement, LocalStore};
-use limosa_storage::{Store, StorePath};
 use limosa_transfer::receiver::Destination;
 use limosa_transfer::sender::{Source, SourceExtent};
 use limosa_wire::Code;
@@ -30,6 +31,27 @@ pub struct TransferPlan {
     target: Target,
     request: Request,
     job: ClientJob,
+    files: Files,
+}
+
+/// The client's own files that a transfer may touch.
+#[derive(Debug)]
+enum Files {
+    /// All that the user may read, links followed as for any other program.
+    Sources,
+    /// What is below this directory. What the other end sends is written there
+    /// and nowhere else: no link below it is followed, whoever made it.
+    Below(PathBuf),
+}
+
+impl Files {
+    fn open(&self) -> Result<Arc<dyn Store>, CommandFailure> {
+        let store = match self {
+            Self::Sources => LocalStore::open(Path::new("/"), Confinement::Anywhere),
+            Self::Below(root) => LocalStore::open(root, Confinement::NoLinks),
+        };
+        Ok(Arc::new(store.map_err(|error| CommandFailure::new(Code::RESOURCES, error))?))
+    }
 }
 
 /// `limosa send`.
@@ -50,7 +72,7 @@ pub fn plan_send(arguments: &SendArguments) -> Result<TransferPlan, CommandFailu
     request.paths = vec![path];
     let typed: Vec<&[u8]> = sources.iter().map(|source| source.path.as_bytes()).collect();
     request.transfer = identity(Direction::Upload, &target, &request.paths[0], &typed);
-    Ok(TransferPlan { target, request, job: ClientJob::Upload(sources) })
+    Ok(TransferPlan { target, request, job: ClientJob::Upload(sources), files: Files::Sources })
 }
 
 /// `limosa get`.
@@ -65,11 +87,12 @@ pub fn plan_get(arguments: &GetArguments) -> Result<TransferPlan, CommandFailure
     let (target, paths) = remote_sources(sources)?;
     let mut request = request(Direction::Download, &arguments.transfer)?;
     request.source_count = count(paths.iter().map(|path| extent(path)));
-    let destination = local_destination(&place)?;
+    let (root, destination) = local_destination(&place)?;
     let typed: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-    request.transfer = identity(Direction::Download, &target, destination.path().as_bytes(), &typed);
+    let whole = root.join(destination.path().as_os_path());
+    request.transfer = identity(Direction::Download, &target, whole.as_os_str().as_bytes(), &typed);
     request.paths = paths;
-    Ok(TransferPlan { target, request, job: ClientJob::Download(destination) })
+    Ok(TransferPlan { target, request, job: ClientJob::Download(destination), files: Files::Below(root) })
 }
 
 fn location(typed: &OsStr) -> Result<Location, CommandFailure> {
@@ -86,14 +109,16 @@ fn local_source(typed: &OsStr) -> Result<Source, CommandFailure> {
     }
 }
 
-/// A download's destination below `/`, whether it names a directory kept.
-fn local_destination(typed: &Path) -> Result<Destination, CommandFailure> {
-    let path = local::store_path(typed).map_err(|error| CommandFailure::new(Code::DIRECTORY_NOT_FOUND, error))?;
-    let mut bytes = path.as_bytes().to_vec();
-    if local::names_directory(typed) {
+/// The directory a download may not leave, and its destination below; a slash
+/// at the end is kept.
+fn local_destination(typed: &Path) -> Result<(PathBuf, Destination), CommandFailure> {
+    let place = local::place(typed).map_err(|error| CommandFailure::new(Code::DIRECTORY_NOT_FOUND, error))?;
+    let mut bytes = place.below.into_os_string().into_vec();
+    if local::names_directory(typed) && !bytes.is_empty() {
         bytes.push(b'/');
     }
-    Destination::parse(&bytes).map_err(|error| CommandFailure::new(Code::BAD_NAME, error))
+    let destination = Destination::parse(&bytes).map_err(|error| CommandFailure::new(Code::BAD_NAME, error))?;
+    Ok((place.root, destination))
 }
 
 /// The sources of a download, which must be on one host.
@@ -167,13 +192,23 @@ fn suites(cipher: Cipher) -> Vec<Suite> {
     Suite::ALL.iter().copied().filter(|suite| suite.number() >= wanted.number()).collect()
 }
 
-/// Names the transfer: the same command names the same one.
+/// Names the transfer: the same command of the same user of the same machine
+/// names the same one, and nobody else's does.
 fn identity(direction: Direction, target: &Target, destination: &[u8], sources: &[&[u8]]) -> [u8; 16] {
     let host = target.to_string();
+    let user = rustix::process::getuid().as_raw().to_be_bytes();
+    let machine = machine();
     let mut parts: Vec<&[u8]> = vec![if direction == Direction::Upload { b"up" } else { b"down" }];
-    parts.extend([host.as_bytes(), destination]);
+    parts.extend([machine.as_slice(), &user, host.as_bytes(), destination]);
     parts.extend(sources);
     transfer_id(&parts)
+}
+
+/// What tells this machine from others: its id, or its name where it has none.
+fn machine() -> Vec<u8> {
+    let files = ["/etc/machine-id", "/var/lib/dbus/machine-id", "/proc/sys/kernel/hostname"];
+    let mut told = files.iter().filter_map(|file| std::fs::read(file).ok());
+    told.find(|id| !id.is_empty()).unwrap_or_default()
 }
 
 /// Carries a plan out; the reporter is told how it goes.
@@ -210,8 +245,8 @@ async fn started(
     arguments: &TransferArguments,
     reporter: &mut dyn Reporter,
 ) -> Result<Running, CommandFailure> {
-    let TransferPlan { target, request, job } = plan?;
-    let store = client_store()?;
+    let TransferPlan { target, request, job, files } = plan?;
+    let store = files.open()?;
     let connected = reach(&target, &arguments.reach).await?;
     reporter.connected(&told(&target, &connected));
     let reached = connected.peer_addr.map(|address| address.ip());
@@ -229,14 +264,6 @@ async fn started(
         umask: current_umask(),
     };
     Ok(connect(connected.channel, plan).await?)
-}
-
-/// The client's own files: all that the user may touch.
-fn client_store() -> Result<Arc<dyn Store>, CommandFailure> {
-    let store = LocalStore::open(Path::new("/"), Confinement::Anywhere);
-    let store = store.map_err(|error| CommandFailure::new(Code::RESOURCES, error))?;
-    debug_assert!(StorePath::root().is_root());
-    Ok(Arc::new(store))
 }
 
 /// The process's umask, which can only be read by setting it.

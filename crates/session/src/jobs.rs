@@ -5,7 +5,7 @@ use std::sync::Arc;
 use limosa_storage::Store;
 use limosa_transfer::Failure;
 use limosa_transfer::job::Job;
-use limosa_transfer::receiver::{Destination, Receiver, ReceiverOptions, Survey};
+use limosa_transfer::receiver::{Admission, Destination, Receiver, ReceiverOptions, Survey};
 use limosa_transfer::sender::{Destination as Awaiting, Keep, Sender, SenderConfig};
 use limosa_transport::rate::{Policy, RateLimits};
 use limosa_wire::setup::{Durability, RatePolicy, Request, ResumeLevel};
@@ -65,6 +65,7 @@ pub(crate) fn receiver(
         .with_resume(request.resume)
         .with_overwrite(request.overwrite)
         .with_durability(durability)
+        .with_admission(Admission::of(request))
         .with_default_modes(0o666 & !umask, 0o777 & !umask);
     let receiver = Receiver::new(options).map_err(|error| Failure::because(error.code(), error.to_string()))?;
     Ok(Job::receiving(receiver))

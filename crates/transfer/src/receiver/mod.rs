@@ -26,6 +26,7 @@
 //! store; `records` holds the rules of the layout; `whole` and `large` are the
 //! two ways of a file.
 
+mod admission;
 mod bench;
 mod deliver;
 mod error;
@@ -64,6 +65,7 @@ use self::whole::WholeFile;
 use crate::event::{Event, Progress};
 use crate::failure::Failure;
 
+pub use admission::Admission;
 pub use error::{ReceiverError, code_of_path};
 pub use landing::{Destination, Standing, Survey};
 pub use naming::PartialNames;

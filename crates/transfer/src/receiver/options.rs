@@ -6,6 +6,7 @@ use limosa_seal::ContentAlgorithm;
 use limosa_storage as storage;
 use limosa_wire::setup::{Durability, Overwrite, ResumeLevel};
 
+use super::admission::Admission;
 use super::landing::Survey;
 use super::naming::PartialNames;
 
@@ -47,6 +48,7 @@ pub struct ReceiverOptions {
     pub(super) directory_mode: u32,
     pub(super) mode_mask: u32,
     pub(super) lock_patience: Duration,
+    pub(super) admission: Admission,
 }
 
 impl ReceiverOptions {
@@ -71,6 +73,7 @@ impl ReceiverOptions {
             directory_mode: 0o755,
             mode_mask: 0o777,
             lock_patience: Duration::from_secs(10),
+            admission: Admission::default(),
         }
     }
 
@@ -134,6 +137,14 @@ impl ReceiverOptions {
     #[must_use]
     pub fn with_lock_patience(mut self, patience: Duration) -> Self {
         self.lock_patience = patience;
+        self
+    }
+
+    /// Sets what the other end may announce; unless set, anything but
+    /// removals.
+    #[must_use]
+    pub fn with_admission(mut self, admission: Admission) -> Self {
+        self.admission = admission;
         self
     }
 

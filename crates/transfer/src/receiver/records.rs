@@ -143,6 +143,7 @@ impl Receiver {
             return Err(Failure::because(Code::BAD_NAME, "such names are kept for files under way"));
         }
         let options = &self.bench.options;
+        options.admission.check(&path, &entry.kind)?;
         let landing = self.landing.get_or_insert_with(|| {
             let lone_file = !is_directory && !path.as_bytes().contains(&b'/');
             options.survey.landing(options.sources, lone_file)

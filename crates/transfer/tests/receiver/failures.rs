@@ -9,7 +9,7 @@ use limosa_wire::setup::Overwrite;
 use limosa_wire::verdict::VerdictRecord;
 use limosa_wire::{Code, EntryId, Offset};
 
-use limosa_transfer::receiver::{Limits, Receiver};
+use limosa_transfer::receiver::{Admission, Limits, Receiver};
 use limosa_transport::{Delivery, Time};
 
 use crate::disk::Disk;
@@ -219,7 +219,8 @@ fn removals_remove_and_do_not_mind_what_is_gone() {
     disk.make_directory(&path("in/d")).unwrap();
     disk.create(&path("in/f")).unwrap();
     let all = ["d", "f", "gone"].map(|name| Node::new(name, What::Removal)).to_vec();
-    let mut drive = Drive::new(&disk, options(&disk, "in", 3), Source::new(all, false), 1);
+    let options = options(&disk, "in", 3).with_admission(Admission::default().with_removals());
+    let mut drive = Drive::new(&disk, options, Source::new(all, false), 1);
     assert_eq!(drive.run(), Ended::Finished);
     assert_eq!(drive.failures(), []);
     assert!(names(&disk, &path("in")).is_empty());

@@ -4,6 +4,7 @@
 // What the tests share stands outside of test functions.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, clippy::single_range_in_vec_init)]
 
+mod admission;
 mod bounds;
 mod disk;
 mod drive;
