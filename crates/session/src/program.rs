@@ -99,11 +99,11 @@ pub async fn run(
     };
     let mut running = serve(incoming, terms, ports).await?;
     running.events.close();
-    Ok(until_over(running, &claimed).await)
+    Ok(until_over(running, claimed).await)
 }
 
 /// Waits for the end, which a newer session may bring about.
-async fn until_over(mut running: crate::Running, claimed: &Claim) -> Outcome {
+async fn until_over(mut running: crate::Running, claimed: Claim) -> Outcome {
     let steering = running.steering();
     let challenger = tokio::select! {
         outcome = running.outcome() => return outcome,
@@ -119,6 +119,8 @@ async fn until_over(mut running: crate::Running, claimed: &Claim) -> Outcome {
             running.outcome().await
         }
     };
+    // The newer session makes its own socket once it hears of the end.
+    drop(claimed);
     drop(challenger);
     outcome
 }
