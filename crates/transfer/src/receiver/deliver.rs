@@ -39,10 +39,10 @@ impl Receiver {
     /// Takes over what belongs to one place at the front of `bytes`; returns
     /// how many bytes that were, 0 if there is no room.
     fn take_part(&mut self, at: u64, bytes: &[u8]) -> u64 {
-        if !self.space.has_room() {
+        let length = bytes.len() as u64;
+        if !self.space.has_room_for(&(at..at + length)) {
             return 0;
         }
-        let length = bytes.len() as u64;
         match self.space.find(at) {
             Place::Unknown { end } => {
                 let length = length.min(end - at);

@@ -17,6 +17,10 @@ use crate::ranges::RangeSet;
 const MAX_PIECES: usize = 1 << 18;
 /// Most extents whose bytes have not all arrived.
 const MAX_EXTENTS: usize = 1 << 20;
+/// What an orphan costs beside its bytes.
+const ORPHAN_COST: u64 = 64;
+/// Orphans that follow each other are kept as one up to about this length.
+const MAX_JOINED: usize = 64 << 10;
 
 /// Where a place of the linear space leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +93,10 @@ impl LinearSpace {
     }
 
     fn check_pieces(&self) -> Result<(), ReceiverError> {
-        let pieces = self.given.pieces().max(self.arrived.pieces());
-        if pieces > MAX_PIECES { Err(ReceiverError::TooMuchAnnounced) } else { Ok(()) }
+        // What arrives is refused before it is too much; a little more may come
+        // of bytes that were taken in part.
+        let too_many = self.given.pieces() > MAX_PIECES || self.arrived.pieces() > MAX_PIECES + MAX_PIECES / 4;
+        if too_many { Err(ReceiverError::TooMuchAnnounced) } else { Ok(()) }
     }
 
     /// Withdraws a stretch; `withdrawn` hears how many bytes of which file
@@ -126,9 +132,12 @@ impl LinearSpace {
         Place::Unknown { end }
     }
 
-    /// Whether one more separate range can be kept.
-    pub(super) fn has_room(&self) -> bool {
-        self.arrived.pieces() < MAX_PIECES
+    /// Whether the arrival of `range` can be remembered: as one more separate
+    /// range, or joined to one. Without the latter a space full of gaps would
+    /// never get rid of them.
+    pub(super) fn has_room_for(&self, range: &Range<u64>) -> bool {
+        let touches = |at: u64| self.arrived.piece_at(at).is_some();
+        self.arrived.pieces() < MAX_PIECES || range.start.checked_sub(1).is_some_and(touches) || touches(range.end)
     }
 
     /// Bytes that were placed have arrived.
@@ -158,13 +167,26 @@ impl LinearSpace {
         }
     }
 
-    /// Keeps bytes whose place is not known, if the credit allows.
+    /// Keeps bytes whose place is not known, if the credit allows. What many
+    /// small ones cost beside their bytes may take an eighth on top of it.
     pub(super) fn keep_orphan(&mut self, at: u64, bytes: &[u8]) -> bool {
         let length = bytes.len() as u64;
-        if self.orphan_bytes + length > self.orphan_credit || !self.has_room() {
+        let orphans = self.orphans.len() as u64;
+        let last = self.orphans.range_mut(..at).next_back();
+        let before = last.filter(|(start, last)| **start + last.len() as u64 == at && last.len() < MAX_JOINED);
+        let pieces = orphans + u64::from(before.is_none());
+        let bytes_after = self.orphan_bytes + length;
+        if bytes_after > self.orphan_credit
+            || bytes_after + pieces * ORPHAN_COST > self.orphan_credit + (self.orphan_credit / 8).max(ORPHAN_COST)
+        {
             return false;
         }
-        self.orphans.insert(at, bytes.to_vec());
+        match before {
+            Some((_, last)) => last.extend_from_slice(bytes),
+            None => {
+                self.orphans.insert(at, bytes.to_vec());
+            }
+        }
         self.orphan_bytes += length;
         self.arrived.insert(at..at + length);
         true
@@ -256,6 +278,31 @@ mod tests {
         told.clear();
         space.withdraw(2..15, |entry, bytes| told.push((entry.0, bytes))).unwrap();
         assert!(told.is_empty());
+    }
+
+    #[test]
+    fn a_space_full_of_gaps_still_takes_what_fills_them() {
+        let mut space = LinearSpace::new(1 << 20);
+        for index in 0..MAX_PIECES as u64 {
+            space.arrive(index * 2..index * 2 + 1);
+        }
+        let end = MAX_PIECES as u64 * 2;
+        assert!(!space.has_room_for(&(end + 5..end + 6)), "one more separate range");
+        assert!(space.has_room_for(&(end - 1..end + 1)), "longer at its end");
+        assert!(space.has_room_for(&(1..2)), "a gap is filled");
+        space.arrive(1..2);
+        assert!(space.has_room_for(&(end + 5..end + 6)), "there is room again");
+    }
+
+    #[test]
+    fn tiny_orphans_cost_what_they_take() {
+        let mut space = LinearSpace::new(8 << 10);
+        let apart = (0..8192).filter(|index| space.keep_orphan(index * 2, &[1])).count();
+        assert!(apart < 200, "{apart} orphans of one byte are kept for a credit of 8 KiB");
+        let mut space = LinearSpace::new(8 << 10);
+        let joined = (0..9000).filter(|at| space.keep_orphan(*at, &[1])).count();
+        assert_eq!(joined, 8192, "those that follow each other cost their bytes");
+        assert_eq!(space.claim_orphans(&(0..9000)), [(0, vec![1; 8192])]);
     }
 
     #[test]
