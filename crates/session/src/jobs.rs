@@ -65,6 +65,7 @@ pub(crate) fn receiver(
         .with_resume(request.resume)
         .with_overwrite(request.overwrite)
         .with_durability(durability)
+        .with_session(limosa_seal::random())
         .with_admission(Admission::of(request))
         .with_default_modes(0o666 & !umask, 0o777 & !umask);
     let receiver = Receiver::new(options).map_err(|error| Failure::because(error.code(), error.to_string()))?;

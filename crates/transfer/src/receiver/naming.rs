@@ -20,12 +20,13 @@ const DIGITS: usize = 16;
 ///
 /// A file with a journal is named after destination name, user and source, so
 /// that any later session of that user finds it, and is held by a lock. A
-/// file without one is named after the transfer and the entry as well: no two
-/// live sessions share that, so it needs no lock.
+/// file without one is named after session, transfer and entry: no two
+/// sessions share that, so it needs no lock.
 #[derive(Clone, Debug)]
 pub struct PartialNames {
     user: Vec<u8>,
     transfer: [u8; 16],
+    session: [u8; 16],
     suffix: Vec<u8>,
 }
 
@@ -34,7 +35,15 @@ impl PartialNames {
     /// [`Request::transfer`](limosa_wire::setup::Request::transfer)).
     #[must_use]
     pub fn new(user: &[u8], transfer: [u8; 16]) -> Self {
-        Self { user: user.to_vec(), transfer, suffix: DEFAULT_SUFFIX.as_bytes().to_vec() }
+        Self { user: user.to_vec(), transfer, session: [0; 16], suffix: DEFAULT_SUFFIX.as_bytes().to_vec() }
+    }
+
+    /// Sets random bytes of this session: the same transfer may run twice at a
+    /// time.
+    #[must_use]
+    pub fn with_session(mut self, session: [u8; 16]) -> Self {
+        self.session = session;
+        self
     }
 
     /// Sets what names of partial files end with. A dot is not implied.
@@ -67,7 +76,8 @@ impl PartialNames {
     /// Partial file of one without a journal.
     pub(crate) fn unjournaled(&self, to: &StorePath, entry: EntryId) -> Result<StorePath, PathError> {
         let (parent, name) = split(to)?;
-        let digits = partial_name(&[name.as_bytes(), &self.user, &self.transfer, &entry.0.to_be_bytes()]);
+        let parts: [&[u8]; 5] = [name.as_bytes(), &self.user, &self.transfer, &self.session, &entry.0.to_be_bytes()];
+        let digits = partial_name(&parts);
         self.sibling(&parent, &digits, &self.suffix)
     }
 
@@ -111,6 +121,9 @@ mod tests {
         assert_ne!(PartialNames::new(b"bert", [1; 16]).journaled(&path("d/film"), &[7; 16]).unwrap(), same);
         assert_ne!(anna.unjournaled(&path("d/f"), EntryId(1)), later.unjournaled(&path("d/f"), EntryId(1)));
         assert_ne!(anna.unjournaled(&path("d/f"), EntryId(1)), anna.unjournaled(&path("d/f"), EntryId(2)));
+        let beside = anna.clone().with_session([3; 16]);
+        assert_ne!(anna.unjournaled(&path("d/f"), EntryId(1)), beside.unjournaled(&path("d/f"), EntryId(1)));
+        assert_eq!(beside.journaled(&path("d/film"), &[7; 16]).unwrap(), same, "found by another session");
     }
 
     #[test]

@@ -148,6 +148,14 @@ impl ReceiverOptions {
         self
     }
 
+    /// Sets random bytes of this session, by which files that no other session
+    /// can continue are told apart.
+    #[must_use]
+    pub fn with_session(mut self, session: [u8; 16]) -> Self {
+        self.names = self.names.with_session(session);
+        self
+    }
+
     /// How names are given.
     pub(super) fn publish(&self) -> storage::Publish {
         storage::Publish {
