@@ -135,11 +135,11 @@ pub struct Receiver {
     /// Announced directories above the present entry, outermost first.
     ancestors: Vec<EntryId>,
     entries: HashMap<EntryId, Entry>,
-    space: LinearSpace,
-    progress: Progress,
     /// Destinations of files whose sources changed and that were not announced
     /// again yet. Charged like entries.
     retaken: HashSet<StorePath>,
+    space: LinearSpace,
+    progress: Progress,
 }
 
 impl Receiver {
@@ -161,9 +161,9 @@ impl Receiver {
             landing: None,
             ancestors: Vec::new(),
             entries: HashMap::new(),
+            retaken: HashSet::new(),
             progress: Progress::default(),
         })
-            retaken: HashSet::new(),
     }
 
     /// Takes the next bytes of the layout stream.

@@ -154,10 +154,10 @@ impl Receiver {
 
     fn accept_entry(&mut self, entry: layout::Entry, path: StorePath, to: StorePath) {
         let id = entry.id;
-        self.leave_directories(Some(&to));
         if self.retaken.remove(&to) {
             self.bench.announced = self.bench.announced.saturating_sub(cost_of(&to));
         }
+        self.leave_directories(Some(&to));
         let what = match &entry.kind {
             EntryKind::File { size, .. } => event::Announced::File(*size),
             EntryKind::Directory => event::Announced::Directory,
@@ -358,14 +358,14 @@ impl Receiver {
 
     fn end(&mut self, id: EntryId, final_size: u64, outcome: Outcome) -> Result<()> {
         self.file(id)?;
-        let bench = &mut self.bench;
-        let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         if outcome == Outcome::Retaken {
             if self.phase != Phase::Announcing {
                 return violation("a file is taken again after the end of the layout");
             }
             self.expect_retake(id);
         }
+        let bench = &mut self.bench;
+        let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
         let step = match (&mut entry.body, outcome) {
             (Body::Whole(file), Outcome::Failed(code)) => file.fail(Failure::new(code), bench),
             (Body::Whole(file), Outcome::Retaken) => file.fail(Failure::new(Code::SOURCE_CHANGED), bench),
@@ -421,12 +421,12 @@ impl Receiver {
     }
 }
 
-/// Where a file ends at the latest.
-fn limit(about: &Announced) -> u64 {
-    about.size.unwrap_or_else(|| MAX_CHUNKS << about.chunk_log2.min(MAX_CHUNK_TAKEN))
 /// Memory that an entry at `path` is charged.
 fn cost_of(path: &StorePath) -> u64 {
     ENTRY_COST + path.as_bytes().len() as u64
 }
 
+/// Where a file ends at the latest.
+fn limit(about: &Announced) -> u64 {
+    about.size.unwrap_or_else(|| MAX_CHUNKS << about.chunk_log2.min(MAX_CHUNK_TAKEN))
 }

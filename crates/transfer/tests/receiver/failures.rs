@@ -312,17 +312,6 @@ fn layouts_that_break_a_rule_end_the_session() {
 }
 
 #[test]
-fn more_entries_than_allowed_end_the_session() {
-    let disk = Disk::new();
-    let limits = Limits { entries: 10, ..Limits::default() };
-    let mut receiver = Receiver::new(options(&disk, "in", 1).with_limits(limits)).unwrap();
-    let records: Vec<_> = (0..11).map(|id| file(id, None)).collect();
-    assert_eq!(told(&mut receiver, &records), Err(Code::RESOURCES));
-}
-
-#[test]
-fn data_without_a_place_is_shed_beyond_the_credit() {
-#[test]
 fn a_changed_file_that_never_comes_again_counts_as_failed() {
     let disk = Disk::new();
     let mut receiver = receiver(&disk);
@@ -337,6 +326,17 @@ fn a_changed_file_that_never_comes_again_counts_as_failed() {
     assert_eq!(receiver.summary().failed, 1);
 }
 
+#[test]
+fn more_entries_than_allowed_end_the_session() {
+    let disk = Disk::new();
+    let limits = Limits { entries: 10, ..Limits::default() };
+    let mut receiver = Receiver::new(options(&disk, "in", 1).with_limits(limits)).unwrap();
+    let records: Vec<_> = (0..11).map(|id| file(id, None)).collect();
+    assert_eq!(told(&mut receiver, &records), Err(Code::RESOURCES));
+}
+
+#[test]
+fn data_without_a_place_is_shed_beyond_the_credit() {
     let disk = Disk::new();
     let limits = Limits { orphans: 1000, ..Limits::default() };
     let mut receiver = Receiver::new(options(&disk, "in", 1).with_limits(limits)).unwrap();
