@@ -20,6 +20,9 @@ use crate::running::{Parts, Running, start};
 use crate::setup::{self, SetupError};
 use crate::udp::client_socket;
 
+/// How long a server may let a session outlive silence, seconds.
+const TIMEOUTS: std::ops::RangeInclusive<u32> = 5..=3600;
+
 /// What is to be moved, seen from the client.
 #[derive(Clone, Debug)]
 pub enum ClientJob {
@@ -108,6 +111,7 @@ where
     let setup = setup::open(stream, &plan.request).await?;
     let setup_time = began.elapsed();
     let mut answer = setup.answer;
+    hold_to_request(&plan.request, &answer)?;
     let suite = plan
         .algorithms
         .suite(answer.suite)
@@ -132,6 +136,22 @@ where
         setup_time,
     };
     start(parts, setup.channel).map_err(StartError::Thread)
+}
+
+/// Insists that the server consented to what was asked for and nothing else.
+fn hold_to_request(request: &Request, answer: &Answer) -> Result<(), StartError> {
+    let broken = [
+        (!request.suites.contains(&answer.suite), "a cipher that was not offered"),
+        (!request.digests.contains(&answer.digest), "a digest that was not offered"),
+        (answer.policy != request.policy, "another rate policy than was asked for"),
+        (!TIMEOUTS.contains(&answer.timeout_seconds), "a time limit out of bounds"),
+    ];
+    match broken.iter().find(|(broken, _)| *broken) {
+        Some((_, what)) => {
+            Err(StartError::Job { code: Code::PROTOCOL, detail: format!("the server answers with {what}") })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Looks at a download's destination, to say in the request whether it is

@@ -11,7 +11,7 @@ use limosa_transfer::Failure;
 use limosa_transfer::receiver::{Destination, PartialNames, ReceiverOptions, Survey, code_of_path};
 use limosa_transfer::sender::{SenderConfig, Source};
 use limosa_transport::Config;
-use limosa_wire::setup::{Answer, Direction, Durability, Request, Suite, UdpEndpoint};
+use limosa_wire::setup::{Answer, Direction, Durability, RatePolicy, Request, Suite, UdpEndpoint};
 use limosa_wire::{Code, Rate};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -98,6 +98,9 @@ struct Prepared {
 }
 
 async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version: u16) -> Result<Prepared, Failure> {
+    if request.policy == RatePolicy::Fixed && request.rate.is_none() {
+        return Err(Failure::new(Code::FIXED_NEEDS_RATE));
+    }
     let suite = choose_suite(request, terms)?;
     let algorithm = terms
         .algorithms

@@ -183,3 +183,16 @@ async fn a_cancelled_transfer_ends_on_both_sides() {
         run(up, terms(&there), |running| running.steering().order(Order::Cancel(Code::CANCELLED))).await;
     assert_eq!((client.code, server.code), (Code::CANCELLED, Code::CANCELLED), "{client:?} {server:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fixed_rate_must_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let root = folder.path().to_owned();
+    let server = tokio::spawn(async move { serve(accept(theirs).await.unwrap(), terms(&root), &PORTS).await.err() });
+    let mut request = request(Direction::Upload, &["in"]);
+    request.policy = RatePolicy::Fixed;
+    let client = connect(ours, plan(folder.path(), request, ClientJob::Upload(Vec::new()))).await;
+    assert_eq!(client.err().map(|error| error.code()), Some(Code::FIXED_NEEDS_RATE));
+    assert_eq!(server.await.unwrap().map(|error| error.code()), Some(Code::FIXED_NEEDS_RATE));
+}

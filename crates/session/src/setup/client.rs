@@ -3,7 +3,7 @@
 use limosa_wire::setup::{Answer, Request, SetupMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{SetupChannel, SetupError, our_hello};
+use super::{SetupChannel, SetupError, our_hello, printable};
 
 /// What the server consented to, and what keys depend on.
 #[derive(Debug)]
@@ -35,9 +35,11 @@ where
             let transcript = [hello, request, their_hello, answer_bytes];
             Ok(ClientSetup { channel, answer: *answer, transcript })
         }
-        SetupMessage::Refusal(refusal) => {
-            Err(SetupError::Refused { code: refusal.code, detail: refusal.detail, software: channel.peer().to_owned() })
-        }
+        SetupMessage::Refusal(refusal) => Err(SetupError::Refused {
+            code: refusal.code,
+            detail: printable(refusal.detail.as_bytes()),
+            software: channel.peer().to_owned(),
+        }),
         _ => Err(SetupError::Unexpected(channel.peer().to_owned())),
     }
 }

@@ -84,12 +84,14 @@ impl SetupError {
 pub struct SetupChannel<S> {
     stream: S,
     peer: String,
+    /// The start of a message whose rest has not arrived.
+    partial: Vec<u8>,
 }
 
 impl<S> SetupChannel<S> {
     /// Speaks over `stream`.
     pub fn new(stream: S) -> Self {
-        Self { stream, peer: "an unknown peer".to_owned() }
+        Self { stream, peer: "an unknown peer".to_owned(), partial: Vec::new() }
     }
 
     /// Name and version of the peer's software, once it has said hello.
@@ -105,28 +107,42 @@ impl<S> SetupChannel<S> {
 }
 
 impl<S: AsyncRead + Unpin> SetupChannel<S> {
-    /// Reads the next message, with its bytes; `None` at an orderly end.
+    /// Reads the next message, with its bytes; `None` at an orderly end. May be
+    /// dropped while it waits: the next call goes on where this one was.
     ///
     /// # Errors
     /// If the channel breaks or something else comes.
     pub async fn read(&mut self) -> Result<Option<(SetupMessage, Vec<u8>)>, SetupError> {
-        let mut header = [0; SETUP_HEADER];
-        match self.stream.read_exact(&mut header).await {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error.into()),
+        if !self.fill(SETUP_HEADER).await? {
+            return if self.partial.is_empty() { Ok(None) } else { Err(SetupError::Closed) };
         }
+        let header = self.partial.first_chunk().copied().unwrap_or_default();
         let Ok(length) = SetupMessage::body_length(header) else {
-            return Err(self.foreign(&header).await);
+            let start = std::mem::take(&mut self.partial);
+            return Err(self.foreign(&start).await);
         };
-        let mut bytes = header.to_vec();
-        // Grows with what arrives: a length alone reserves nothing.
-        let read = (&mut self.stream).take(length as u64).read_to_end(&mut bytes).await?;
-        if read < length {
+        if !self.fill(SETUP_HEADER + length).await? {
             return Err(SetupError::Closed);
         }
+        let bytes = std::mem::take(&mut self.partial);
         let message = SetupMessage::decode(&bytes).map_err(|error| SetupError::Decode(error, self.peer.clone()))?;
         Ok(Some((message, bytes)))
+    }
+
+    /// Reads until `length` bytes of the message are there; false if the
+    /// stream ends before. What came stays if this is dropped while it waits.
+    async fn fill(&mut self, length: usize) -> Result<bool, SetupError> {
+        // Grows with what arrives: a length alone reserves nothing.
+        let mut portion = [0; 4096];
+        while self.partial.len() < length {
+            let wanted = portion.len().min(length - self.partial.len());
+            let read = self.stream.read(&mut portion[..wanted]).await?;
+            if read == 0 {
+                return Ok(false);
+            }
+            self.partial.extend_from_slice(&portion[..read]);
+        }
+        Ok(true)
     }
 
     /// Collects a little of what a stranger says, to show it.
@@ -146,10 +162,10 @@ impl<S: AsyncRead + Unpin> SetupChannel<S> {
         let SetupMessage::Hello(hello) = message else {
             return Err(SetupError::Unexpected(self.peer.clone()));
         };
-        self.peer.clone_from(&hello.software);
+        self.peer = printable(hello.software.as_bytes());
         let version = VERSIONS.1.min(hello.versions.1);
         if version < VERSIONS.0 || version < hello.versions.0 {
-            return Err(SetupError::Versions { theirs: hello.versions, software: hello.software });
+            return Err(SetupError::Versions { theirs: hello.versions, software: self.peer.clone() });
         }
         Ok((hello, version, bytes))
     }
@@ -172,7 +188,7 @@ fn our_hello() -> SetupMessage {
 }
 
 /// Foreign text made fit for a terminal and a log.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

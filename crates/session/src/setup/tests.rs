@@ -7,7 +7,7 @@ use limosa_wire::setup::{
 use limosa_wire::{Code, Rate, SessionId};
 use tokio::io::{AsyncWriteExt, duplex};
 
-use super::{SetupError, accept, open};
+use super::{SETUP_HEADER, SetupChannel, SetupError, accept, open};
 
 fn request() -> Request {
     Request {
@@ -105,4 +105,24 @@ async fn a_channel_that_ends_early_is_told_apart() {
     let error = open(client, &request()).await.unwrap_err();
     assert!(matches!(error, SetupError::Channel(_) | SetupError::Closed), "{error:?}");
     assert_eq!(error.code(), Code::SSH_LOST);
+}
+
+#[tokio::test]
+async fn a_read_that_is_dropped_midway_loses_nothing() {
+    let (mut ours, theirs) = tokio::io::duplex(1 << 12);
+    let message = SetupMessage::UdpSeen { datagrams: 3, authentic: 2 };
+    let bytes = message.encode();
+    let (start, rest) = bytes.split_at(SETUP_HEADER + 1);
+    let mut channel = SetupChannel::new(theirs);
+    ours.write_all(start).await.unwrap();
+    tokio::select! {
+        biased;
+        read = channel.read() => panic!("half a message was read: {read:?}"),
+        () = std::future::ready(()) => {}
+    }
+    ours.write_all(rest).await.unwrap();
+    assert_eq!(channel.read().await.unwrap(), Some((message, bytes.clone())));
+    ours.write_all(start).await.unwrap();
+    drop(ours);
+    assert!(matches!(channel.read().await, Err(SetupError::Closed)), "half a message is no orderly end");
 }
