@@ -4,7 +4,7 @@
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use limosa_datapath::Engine;
+use limosa_datapath::{Clock, Engine};
 use limosa_transfer::job::{Job, JobDone, JobOperation};
 use limosa_transport::{Application, Connection, Delivery, Event, QueueState, Time};
 use limosa_wire::frame::StreamId;
@@ -18,12 +18,17 @@ use crate::outcome::{Order, SessionEvent, Snapshot};
 
 /// How often where the session stands is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(100);
+/// How long files may take to be closed once the connection is.
+const WIND_DOWN: Duration = Duration::from_secs(20);
+
+/// The threads that do the job's file operations.
+pub(crate) type Files = FileThreads<JobOperation, JobDone>;
 
 /// The application of a session's connection.
 #[derive(Debug)]
 pub(crate) struct SessionEngine {
     job: Job,
-    files: FileThreads<JobOperation, JobDone>,
+    files: Files,
     /// An operation that found the queue full.
     waiting: Option<JobOperation>,
     orders: Receiver<Order>,
@@ -40,7 +45,7 @@ impl SessionEngine {
     pub(crate) fn new(
         began: Time,
         job: Job,
-        files: FileThreads<JobOperation, JobDone>,
+        files: Files,
         orders: Receiver<Order>,
         events: mpsc::Sender<SessionEvent>,
         shown: watch::Sender<Option<Snapshot>>,
@@ -48,14 +53,28 @@ impl SessionEngine {
         Self { job, files, waiting: None, orders, events, unsent: None, shown, show_at: began, began, opened: None }
     }
 
-    /// The job, after the driver has ended.
-    pub(crate) fn job(&self) -> &Job {
-        &self.job
-    }
-
-    /// When bulk could flow, counted from the session's start.
-    pub(crate) fn opened(&self) -> Option<Duration> {
-        self.opened.map(|opened| opened.since(self.began))
+    /// Ends the job after the driver has: however the connection closed, what
+    /// can be continued is kept, operations under way come back and files are
+    /// closed, unless a disk takes too long. Blocks. Returns the job, when bulk
+    /// could flow, and the threads for whoever may wait for their end.
+    pub(crate) fn wind_down(mut self, clock: Clock, code: Code) -> (Job, Option<Duration>, Files) {
+        if !self.job.is_complete() {
+            let code = if code == Code::OK { Code::PEER_GONE } else { code };
+            self.job.cancel(clock.now(), code);
+        }
+        let give_up_at = clock.now() + WIND_DOWN;
+        while !self.job.is_idle() && clock.now() < give_up_at {
+            self.submit_operations();
+            match self.files.completed_within(SHOW_EVERY) {
+                Ok(Some(done)) => self.job.complete(clock.now(), done),
+                Ok(None) => {}
+                Err(_) => break,
+            }
+        }
+        self.tell_events();
+        // The failures among those that nobody takes count all the same.
+        while self.job.poll_event().is_some() {}
+        (self.job, self.opened.map(|opened| opened.since(self.began)), self.files)
     }
 
     fn take_orders(&mut self, now: Time, connection: &mut Connection<SessionProtection>) {
@@ -106,6 +125,7 @@ impl SessionEngine {
                 at: now.since(self.began),
                 progress: self.job.progress(),
                 connection: connection.statistics(),
+                open: connection.is_open(),
             };
             self.shown.send_replace(Some(snapshot));
         }

@@ -3,9 +3,10 @@
 //! A bounded queue of operations goes in, completions come out in whatever
 //! order the disk finishes them, and the data path is woken for each.
 
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A pool of threads that perform operations `O` and answer with `D`.
 #[derive(Debug)]
@@ -51,6 +52,18 @@ impl<O: Send + 'static, D: Send + 'static> FileThreads<O, D> {
         operations.try_send(operation).map_err(|error| match error {
             TrySendError::Full(operation) | TrySendError::Disconnected(operation) => operation,
         })
+    }
+
+    /// A completion, if one comes within `patience`. Blocks.
+    ///
+    /// # Errors
+    /// [`PoolBroken`] as in [`Self::completed`].
+    pub fn completed_within(&self, patience: Duration) -> Result<Option<D>, PoolBroken> {
+        match self.completions.recv_timeout(patience) {
+            Ok(completion) => Ok(Some(completion)),
+            Err(RecvTimeoutError::Timeout) => self.completed(),
+            Err(RecvTimeoutError::Disconnected) => Err(PoolBroken),
+        }
     }
 
     /// A completion, if one is there.

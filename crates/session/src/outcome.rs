@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub progress: Progress,
     /// The connection's figures.
     pub connection: Statistics,
+    /// Datagrams pass both ways.
+    pub open: bool,
 }
 
 /// An order to a running session.

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use limosa_datapath::{Clock, Driver, Finished, Link, Waker, Wakeup};
+use limosa_datapath::{Clock, Driver, Link, Waker, Wakeup};
 use limosa_seal::schedule::Role;
 use limosa_storage::Store;
-use limosa_transfer::job;
-use limosa_transport::{ClosedBy, Config, Connection};
+use limosa_transfer::job::{self, Job};
+use limosa_transport::{Closed, ClosedBy, Config, Connection, Statistics};
 use limosa_wire::Code;
 use limosa_wire::setup::{Ended, SetupMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,7 +25,7 @@ use crate::files::FileThreads;
 use crate::jobs::SessionJob;
 use crate::keys::SessionProtection;
 use crate::outcome::{Order, Outcome, SessionEvent, Snapshot, Times};
-use crate::setup::SetupChannel;
+use crate::setup::{SetupChannel, printable};
 
 /// Events that may wait for whoever watches.
 const EVENTS: usize = 4096;
@@ -120,8 +120,14 @@ where
     let driver = Driver::new(Connection::new(now, config, protection), engine, link, wakeup, clock);
     let (tell_finished, finished) = oneshot::channel();
     std::thread::Builder::new().name("datapath".into()).spawn(move || {
+        let finished = driver.run();
+        let code = finished.result.as_ref().map_or(Code::UDP_BIND, |closed| closed.code);
+        let (job, opened, files) = finished.engine.wind_down(clock, code);
+        let ending = Ending { job, opened, result: finished.result, connection: finished.connection };
         // Whoever waited is gone if this fails, and nobody wants to know.
-        let _ = tell_finished.send(driver.run());
+        let _ = tell_finished.send(ending);
+        // Joins the threads, which is nothing for whoever waits for the end.
+        drop(files);
     })?;
     let steering = Steering { orders, waker };
     let (tell_outcome, outcome) = oneshot::channel();
@@ -134,6 +140,7 @@ where
         steering: steering.clone(),
         snapshots: snapshots.clone(),
         heard: Heard::default(),
+        told_udp_seen: false,
     };
     tokio::spawn(async move {
         let _ = tell_outcome.send(supervisor.run(finished).await);
@@ -141,7 +148,15 @@ where
     Ok(Running { events, snapshots, steering, outcome })
 }
 
-type Engine = SessionEngine;
+/// What the thread of the data path leaves behind.
+#[derive(Debug)]
+struct Ending {
+    job: Job,
+    /// When bulk could flow, counted from the session's start.
+    opened: Option<Duration>,
+    result: std::io::Result<Closed>,
+    connection: Statistics,
+}
 
 /// Watches over the SSH channel while the data path runs.
 struct Supervisor<S> {
@@ -153,6 +168,8 @@ struct Supervisor<S> {
     steering: Steering,
     snapshots: watch::Receiver<Option<Snapshot>>,
     heard: Heard,
+    /// The peer knows that datagrams reach this end.
+    told_udp_seen: bool,
 }
 
 /// What the peer said on the channel.
@@ -172,7 +189,7 @@ enum ChannelEnd {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Supervisor<S> {
-    async fn run(mut self, mut finished: oneshot::Receiver<Finished<Engine>>) -> Outcome {
+    async fn run(mut self, mut finished: oneshot::Receiver<Ending>) -> Outcome {
         let mut tell_at = Instant::now() + TELL_EVERY;
         let mut give_up_at = None;
         let finished = loop {
@@ -187,6 +204,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Supervisor<S> {
                 () = sleep_until(tell_at), if self.role == Role::Server && !opened && self.heard.over.is_none() => {
                     tell_at += TELL_EVERY;
                     self.tell_udp_seen().await;
+                }
+                // The first datagram is news at once: the client gives up soon.
+                Ok(()) = self.snapshots.changed(), if self.must_tell_first_datagram(opened) => {
+                    if self.datagrams_seen() > 0 {
+                        self.told_udp_seen = true;
+                        self.tell_udp_seen().await;
+                    }
                 }
                 message = self.channel.read(), if self.heard.over.is_none() => {
                     self.hear(message);
@@ -203,7 +227,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Supervisor<S> {
     }
 
     fn opened(&self) -> bool {
-        self.snapshots.borrow().as_ref().is_some_and(|snapshot| snapshot.connection.received.datagrams > 0)
+        self.snapshots.borrow().as_ref().is_some_and(|snapshot| snapshot.open)
+    }
+
+    fn must_tell_first_datagram(&self, opened: bool) -> bool {
+        self.role == Role::Server && !opened && !self.told_udp_seen && self.heard.over.is_none()
+    }
+
+    /// Datagrams that named the session so far, authentic or not.
+    fn datagrams_seen(&self) -> u64 {
+        self.snapshots.borrow().as_ref().map_or(0, |snapshot| {
+            let counts = snapshot.connection.received;
+            let dropped = counts.foreign + counts.replayed + counts.forged + counts.no_room + counts.malformed;
+            counts.datagrams + dropped
+        })
     }
 
     fn hear(&mut self, message: Result<Option<(SetupMessage, Vec<u8>)>, crate::setup::SetupError>) {
@@ -211,7 +248,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Supervisor<S> {
             Ok(Some((SetupMessage::UdpSeen { datagrams, authentic }, _))) => {
                 self.heard.udp = Some((datagrams, authentic));
             }
-            Ok(Some((SetupMessage::Ended(ended), _))) => self.heard.ended = Some(ended),
+            Ok(Some((SetupMessage::Ended(ended), _))) => {
+                let detail = printable(ended.detail.as_bytes());
+                self.heard.ended = Some(Ended { detail, ..ended });
+            }
             Ok(Some(_)) => tracing::debug!("a message at the wrong time on the SSH channel"),
             Ok(None) => self.heard.over = Some(ChannelEnd::Orderly),
             Err(error) => {
@@ -224,8 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Supervisor<S> {
     async fn tell_udp_seen(&mut self) {
         let counts = self.snapshots.borrow().as_ref().map(|snapshot| snapshot.connection.received);
         let Some(counts) = counts else { return };
-        let dropped = counts.foreign + counts.replayed + counts.forged + counts.no_room + counts.malformed;
-        let seen = SetupMessage::UdpSeen { datagrams: counts.datagrams + dropped, authentic: counts.datagrams };
+        let seen = SetupMessage::UdpSeen { datagrams: self.datagrams_seen(), authentic: counts.datagrams };
         self.send(&seen).await;
     }
 
@@ -245,9 +284,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Supervisor<S> {
         }
     }
 
-    async fn conclude(mut self, finished: Finished<Engine>) -> Outcome {
+    async fn conclude(mut self, finished: Ending) -> Outcome {
         let (code, detail) = self.verdict(&finished);
-        let job = finished.engine.job();
+        let job = &finished.job;
         let summary = job.summary();
         if self.heard.over.is_none() {
             self.send(&SetupMessage::Ended(Ended { code, detail: detail.clone(), summary })).await;
@@ -257,29 +296,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Supervisor<S> {
             detail,
             summary,
             theirs: job.theirs(),
-            times: Times {
-                setup: self.setup_time,
-                opened: finished.engine.opened(),
-                ended: self.clock.now().since(self.began),
-            },
+            times: Times { setup: self.setup_time, opened: finished.opened, ended: self.clock.now().since(self.began) },
             connection: Some(finished.connection),
         }
     }
 
     /// What the end of the data path means, in the light of what the channel
     /// said.
-    fn verdict(&self, finished: &Finished<Engine>) -> (Code, String) {
+    fn verdict(&self, finished: &Ending) -> (Code, String) {
         let closed = match &finished.result {
             Ok(closed) => closed,
             Err(error) => return (Code::UDP_BIND, error.to_string()),
         };
+        let job = &finished.job;
         let code = match closed.code {
+            // The other end's word for success counts only with the work done.
+            Code::OK if job.is_complete() => job.code(),
+            Code::OK => Code::PEER_GONE,
+            // Only its farewell was lost.
+            _ if job.is_complete() && self.heard.ended.as_ref().is_some_and(|ended| ended.code == Code::OK) => {
+                job.code()
+            }
             Code::UDP_BLOCKED if self.role == Role::Client => self.blocked_direction(),
             Code::PEER_SILENT if self.heard.over == Some(ChannelEnd::Broken) => Code::LINE_DEAD,
             code => code,
         };
         let told = self.heard.ended.as_ref().filter(|ended| ended.code == code && closed.by != ClosedBy::Us);
-        let detail = told.map_or_else(|| closed.reason.clone(), |ended| ended.detail.clone());
+        let detail = told.map_or_else(|| printable(closed.reason.as_bytes()), |ended| ended.detail.clone());
         (code, detail)
     }
 
