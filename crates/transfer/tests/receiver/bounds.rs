@@ -67,6 +67,35 @@ fn blocks_with_gaps_leave_memory_and_are_read_back() {
 }
 
 #[test]
+fn what_fills_blocks_that_left_memory_is_bounded_as_well() {
+    let store = MemoryStore::new();
+    let queue = 4 << 20;
+    let limits = Limits { queue, ..Limits::default() };
+    let mut receiver = Receiver::new(options(&store, "in", 1).with_limits(limits)).unwrap();
+    let size = 40 << 20;
+    let kind = EntryKind::File { size: Some(size), chunk_log2: 20, identity: [1; 16] };
+    let entry = Entry { id: EntryId(0), kind, path: b"f".to_vec(), attributes: Attributes::default() };
+    let extent = Extent { entry: EntryId(0), file_offset: 0, length: size, base: Offset(0) };
+    receiver.layout(Time::ZERO, &encode(&[LayoutRecord::Entry(entry), LayoutRecord::Extent(extent)])).unwrap();
+    let execute = |receiver: &mut Receiver| {
+        while let Some(operation) = receiver.next_operation() {
+            receiver.completed(Time::ZERO, operation.ticket, perform(&store, operation.work));
+        }
+    };
+    // The first byte of each block: they leave memory in favour of the next.
+    for at in (0..size).step_by(1 << 20) {
+        receiver.deliver(Offset(at), &[7]);
+        execute(&mut receiver);
+        assert!(receiver.memory_used() <= queue);
+    }
+    // Now the disk stands still.
+    for at in (0..size).step_by(1 << 20).flat_map(|block| (1..65).map(move |part| block + part * 8192)) {
+        receiver.deliver(Offset(at), &[7; 8192]);
+        assert!(receiver.memory_used() <= queue, "{} bytes of {queue}", receiver.memory_used());
+    }
+}
+
+#[test]
 fn a_chunk_of_many_blocks_is_proven_without_being_read() {
     let store = MemoryStore::new();
     let mut receiver = Receiver::new(options(&store, "in", 2)).unwrap();

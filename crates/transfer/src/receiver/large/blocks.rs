@@ -9,7 +9,9 @@ use super::LargeFile;
 use crate::content::{BLOCK, BLOCK_LOG2};
 
 /// Bytes of pieces that are written without waiting for the pieces before.
-const PIECES_AT_ONCE: usize = 512 << 10;
+const PIECES_AT_ONCE: u64 = 512 << 10;
+/// What a piece costs beside its bytes.
+const PIECE_COST: u64 = 64;
 
 /// A block that is not yet digested.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl LargeFile {
             bench.memory.pass(portion.len() as u64);
             return true;
         }
-        if !self.make_block(block, force, bench) {
+        if !self.make_block(block, portion.len() as u64, force, bench) {
             return false;
         }
         let mut next = range.start;
@@ -79,10 +81,16 @@ impl LargeFile {
         true
     }
 
-    /// Sees that a block is there to be filled.
-    fn make_block(&mut self, block: u64, force: bool, bench: &mut Bench) -> bool {
-        if self.blocks.contains_key(&block) {
-            return true;
+    /// Sees that a block is there to be filled, and that there is memory for
+    /// `portion` bytes of it.
+    fn make_block(&mut self, block: u64, portion: u64, force: bool, bench: &mut Bench) -> bool {
+        match self.blocks.get(&block) {
+            Some(Block::Assembling(_)) => return true,
+            // Its bytes are kept as pieces.
+            Some(Block::Stored { .. } | Block::Digesting) => {
+                return force || bench.memory.has_room(portion + PIECE_COST);
+            }
+            None => {}
         }
         let range = self.block_range(block);
         let length = range.end - range.start;
@@ -105,12 +113,25 @@ impl LargeFile {
                     place.copy_from_slice(bytes);
                 }
             }
+            _ => self.keep_piece(at, bytes, bench),
+        }
+    }
+
+    /// Keeps bytes of a block that left memory, joined to the piece before
+    /// where they follow it: many small pieces cost more than their bytes.
+    fn keep_piece(&mut self, at: u64, bytes: &[u8], bench: &mut Bench) {
+        let mut cost = bytes.len() as u64;
+        match self.pieces.last_mut() {
+            Some((start, piece)) if *start + piece.len() as u64 == at && *start >> BLOCK_LOG2 == at >> BLOCK_LOG2 => {
+                piece.extend_from_slice(bytes);
+            }
             _ => {
-                bench.memory.assemble(bytes.len() as u64);
-                self.piece_bytes += bytes.len();
+                cost += PIECE_COST;
                 self.pieces.push((at, bytes.to_vec()));
             }
         }
+        bench.memory.assemble(cost);
+        self.piece_bytes += cost;
     }
 
     /// Whether a block has all bytes it will ever have.
@@ -222,8 +243,8 @@ impl LargeFile {
             }
         }
         self.pieces_writing = true;
-        let wait = Wait::Pieces { blocks, bytes: bytes as u64 };
-        self.ask(wait, bytes as u64, DestinationWork::WritePieces { partial, pieces }, bench);
+        let wait = Wait::Pieces { blocks, bytes };
+        self.ask(wait, bytes, DestinationWork::WritePieces { partial, pieces }, bench);
     }
 
     /// Stretches of these blocks are written.
@@ -253,10 +274,8 @@ impl LargeFile {
                 bench.memory.give_back(bytes);
             }
         }
-        for (_, bytes) in std::mem::take(&mut self.pieces) {
-            bench.memory.discard(bytes.len() as u64);
-        }
-        self.piece_bytes = 0;
+        self.pieces = Vec::new();
+        bench.memory.discard(std::mem::take(&mut self.piece_bytes));
     }
 
     /// Asks for an operation.

@@ -77,8 +77,8 @@ pub(super) struct LargeFile {
     blocks: BTreeMap<u64, Block>,
     /// Stretches of blocks that left memory, waiting to be written together.
     pieces: Vec<(u64, Vec<u8>)>,
-    /// Their bytes.
-    piece_bytes: usize,
+    /// What they cost, bytes.
+    piece_bytes: u64,
     pieces_writing: bool,
     /// Digests of blocks by chunk, for chunks of several blocks.
     leaves: BTreeMap<u32, BTreeMap<u64, Digest>>,
@@ -208,6 +208,9 @@ impl LargeFile {
         }
         if self.end.is_some() {
             self.open(bench);
+            if self.failing.is_some() {
+                return self.wind_up(bench);
+            }
         }
         if let Some(step) = self.close_holes(bench) {
             return step;
