@@ -244,10 +244,12 @@ impl Receiver {
         let wanted = self.bench.options.fresh;
         let same = size.zip(timestamp(attributes)).filter(|_| self.bench.options.resume != ResumeLevel::None);
         let mut resume = None;
+        let mut named = Ok(());
         let body = match size {
             Some(size) if size <= BLOCK => Body::Whole(Box::new(WholeFile::new(id, to.clone(), size, kept, wanted))),
             _ => {
                 let about = Announced { id, to: to.clone(), size, chunk_log2, identity, attributes: kept };
+                named = about.check_names(&self.bench);
                 if self.bench.options.resume != ResumeLevel::None {
                     resume = about.resume_from(&self.bench).ok().flatten();
                 }
@@ -258,7 +260,7 @@ impl Receiver {
         let refusal = match self.bench.closed {
             Some(code) => Some(Failure::new(code)),
             None if chunk_log2 > MAX_CHUNK_TAKEN => Some(Failure::new(Code::TOO_LARGE)),
-            None => None,
+            None => named.err(),
         };
         match refusal {
             Some(failure) => self.apply(id, Step::Refused(failure)),

@@ -213,6 +213,16 @@ fn a_directory_in_the_way_is_never_replaced() {
 }
 
 #[test]
+fn a_path_beside_which_no_partial_file_can_lie_is_refused() {
+    let disk = Disk::new();
+    let long = [vec!["d".repeat(200); 20].join("/"), "d".repeat(45), "f".to_owned()].join("/");
+    let nodes = vec![Node::file(&long, Random(1).bytes(3 << 20)), Node::file("g", vec![1; 10])];
+    let mut drive = Drive::new(&disk, options(&disk, "in", 2), Source::new(nodes, true), 1);
+    assert_eq!(drive.run(), Ended::Finished);
+    assert_eq!(drive.failures(), [(0, Code::NAME_TOO_LONG)]);
+}
+
+#[test]
 fn removals_remove_and_do_not_mind_what_is_gone() {
     let disk = Disk::new();
     disk.make_directory(&path("in")).unwrap();

@@ -53,6 +53,17 @@ pub(super) struct JournalState {
 }
 
 impl Announced {
+    /// Whether a file under way can lie beside its destination.
+    pub(in super::super) fn check_names(&self, bench: &Bench) -> Result<(), Failure> {
+        let names = &bench.options.names;
+        let checked = if self.is_journaled() {
+            names.journaled(&self.to, &self.identity).map(|_| ())
+        } else {
+            names.unjournaled(&self.to, self.id).map(|_| ())
+        };
+        checked.map_err(|error| Failure::because(code_of_path(error), error.to_string()))
+    }
+
     /// Where an earlier session may have left a part, and what it must fit.
     pub(in super::super) fn resume_from(&self, bench: &Bench) -> Result<Option<ResumeFrom>, Failure> {
         let (true, Some(size)) = (self.is_journaled(), self.size) else { return Ok(None) };
@@ -100,8 +111,10 @@ impl LargeFile {
         let work = match self.opening(bench) {
             Ok(work) => work,
             Err(failure) => {
+                self.handle = Handle::Gone;
+                bench.open_files -= 1;
                 self.failing = Some(super::Failing { failure, discard: true });
-                return true;
+                return false;
             }
         };
         self.ask(Wait::Opened, 0, DestinationWork::OpenPartial(Box::new(work)), bench);
@@ -150,7 +163,10 @@ impl LargeFile {
         for (chunk, digest) in held {
             let bytes = chunks.bytes(chunk.into());
             // What arrived before the file was open is on its way already.
-            if self.covered.missing(&bytes).next() == Some(bytes.clone()) {
+            let untouched = self.covered.missing(&bytes).next() == Some(bytes.clone());
+            // Nor is what the sender has changed since.
+            let outdated = self.expected.get(&chunk).is_some_and(|expected| *expected != digest);
+            if untouched && !outdated {
                 bench.summary.resumed += bytes.end - bytes.start;
                 self.covered.insert(bytes);
                 self.expected.remove(&chunk);
