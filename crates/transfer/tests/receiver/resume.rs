@@ -253,3 +253,49 @@ fn levels_that_compare_content_are_refused_for_now() {
     let error = limosa_transfer::receiver::Receiver::new(options).unwrap_err();
     assert_eq!(error.to_string(), "resume level 3 is not available yet");
 }
+
+/// Leaves 15 MiB of `t/large` and its journal behind.
+fn leave_a_part(disk: &Disk, nodes: &[Node]) {
+    let mut first = session(disk, nodes, 1);
+    first.source.packets.truncate((15 << 20) / 8000);
+    run_dry(&mut first);
+    first.receiver.cancel(first.now, Code::CANCELLED);
+    first.drain();
+}
+
+#[test]
+fn what_was_held_and_has_changed_since_is_fetched_again() {
+    let nodes = files(9);
+    let disk = Disk::new();
+    leave_a_part(&disk, &nodes);
+    let mut changed = nodes.clone();
+    let crate::source::What::File { content, .. } = &mut changed[1].what else { panic!() };
+    let before = content.clone();
+    content[(3 << 20) + 5] ^= 1;
+    let source = Source::new(changed.clone(), false).with_packets_of(8000).with_changed(1, &before);
+    let mut second = Drive::new(&disk, options(&disk, "in", 1), source, 2);
+    assert_eq!(second.run(), Ended::Finished);
+    assert_eq!(second.failures(), []);
+    assert!(second.receiver.summary().resumed >= 13 << 20, "the rest is kept");
+    check(&disk, &changed);
+}
+
+#[test]
+fn a_part_whose_mode_forbids_writing_is_continued() {
+    let nodes = files(10);
+    let disk = Disk::new();
+    leave_a_part(&disk, &nodes);
+    let mut readable = false;
+    disk.fail(move |operation, path| {
+        let partial = path.to_string().ends_with(".partial");
+        readable |= partial && operation == limosa_storage::Operation::SetAttributes;
+        (partial && operation == limosa_storage::Operation::Create && !readable)
+            .then_some(limosa_storage::ErrorKind::PermissionDenied)
+    });
+    // Nothing but the large file: those beside it have partial files as well.
+    let mut second = session(&disk, &nodes[..2], 2);
+    assert_eq!(second.run(), Ended::Finished);
+    assert_eq!(second.failures(), []);
+    assert!(second.receiver.summary().resumed >= 13 << 20);
+    check(&disk, &nodes[..2]);
+}

@@ -20,6 +20,9 @@ use super::{find, forget, with_parents};
 use crate::failure::Failure;
 use crate::journal::{Chain, JournalHeader, MAX_JOURNAL, Replay};
 
+/// The mode of a partial file.
+const OWNER_ONLY: u32 = 0o600;
+
 pub(super) fn checkpoint(partial: &Partial, records: &[u8]) -> Result<()> {
     partial.file.sync_data()?;
     match &partial.journal {
@@ -201,13 +204,26 @@ fn resumable(store: &dyn Store, path: &StorePath, plan: &OpenJournal) -> Result<
         return Ok(None);
     }
     let Some(replay) = read_journal(store, &plan.path, &plan.header)? else { return Ok(None) };
-    let file = match store.reopen(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(file) = reopen(store, path)? else { return Ok(None) };
     let long_enough = file.metadata()?.size >= end_of(&replay.held, &plan.header);
     Ok((long_enough && !replay.held.is_empty()).then_some((file, replay)))
+}
+
+/// Opens a partial file to go on writing it; `None` if it is gone or out of
+/// reach. A session that was killed while it published the file may have given
+/// it a mode that forbids its owner to write.
+fn reopen(store: &dyn Store, path: &StorePath) -> Result<Option<Arc<dyn WriteFile>>> {
+    let opened = match store.reopen(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            store.set_attributes(path, &Attributes::default().with_mode(OWNER_ONLY)).and_then(|()| store.reopen(path))
+        }
+        result => result,
+    };
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Starts the journal anew: empty on disk before anything is written to a new
