@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::process::Process;
 use super::remote::Remote;
-use super::{DEADLINE, Lab, until};
+use super::{DEADLINE, Lab};
 
 /// What a client logs in with.
 #[derive(Clone, Debug)]
@@ -205,9 +205,4 @@ impl std::fmt::Display for Finished {
         let last = self.lines.len().saturating_sub(4);
         writeln!(f, "{}\n{}\n{}", self.status, self.lines[last..].join("\n"), self.errors)
     }
-}
-
-/// Waits until a process is gone.
-pub fn wait_gone(what: &str, process: Process) {
-    until(what, || (!process.lives()).then_some(()));
 }

@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::{Lab, skip};
+use super::{DEADLINE, Lab, skip};
 
 /// The name at login.
 pub const USER: &str = "ada";
@@ -12,6 +13,7 @@ pub const USER: &str = "ada";
 /// `limosad serve`.
 pub struct Embedded {
     pub port: u16,
+    address: String,
     child: Child,
 }
 
@@ -28,29 +30,46 @@ impl Embedded {
             skip("limosad beside limosa (cargo build -p limosa-daemon)");
             return None;
         };
-        let limosad = || {
-            let mut command = Command::new(&program);
-            command.env("HOME", lab.path("home")).env("LIMOSA_STATE", lab.path("state")).stdin(Stdio::null());
-            command
-        };
-        if !lab.path("state").exists() {
-            let mut add = limosad();
-            add.args(["user", "add", USER, "--docroot"]).arg(lab.there()).arg("--key").arg(lab.public_key("id"));
-            let added = add.output().unwrap();
-            assert!(added.status.success(), "{added:?}");
-        }
-        let log = std::fs::File::options().create(true).append(true).open(lab.path("limosad.log")).unwrap();
-        let mut child = limosad()
-            .args(["serve", "--listen", &format!("{address}:0"), "--udp-port", &format!("{address}:0")])
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap());
-        let port = said.lines().map_while(Result::ok).find_map(|line| ssh_port(&line));
-        let port = port.unwrap_or_else(|| panic!("{}", std::fs::read_to_string(lab.path("limosad.log")).unwrap()));
-        Some(Self { port, child })
+        let mut add = limosad(&program, lab);
+        add.args(["user", "add", USER, "--docroot"]).arg(lab.there()).arg("--key").arg(lab.public_key("id"));
+        let added = add.output().unwrap();
+        assert!(added.status.success(), "{added:?}");
+        let (child, port) = serve(&program, lab, &format!("{address}:0"));
+        Some(Self { port, child, address: address.to_owned() })
     }
+
+    /// Kills the server, and with it every session.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Serves again on the same port, if the server was killed.
+    pub fn start_again(&mut self, lab: &Lab) {
+        if self.child.try_wait().unwrap().is_some() {
+            let listen = format!("{}:{}", self.address, self.port);
+            (self.child, self.port) = serve(&program().unwrap(), lab, &listen);
+        }
+    }
+}
+
+fn limosad(program: &Path, lab: &Lab) -> Command {
+    let mut command = Command::new(program);
+    command.env("HOME", lab.path("home")).env("LIMOSA_STATE", lab.path("state")).stdin(Stdio::null());
+    command
+}
+
+/// Serves on `listen` and any UDP port beside it, and says on which TCP port.
+fn serve(program: &Path, lab: &Lab, listen: &str) -> (Child, u16) {
+    let udp = format!("{}:0", listen.rsplit_once(':').unwrap().0);
+    let log = std::fs::File::options().create(true).append(true).open(lab.path("limosad.log")).unwrap();
+    let mut serve = limosad(program, lab);
+    serve.args(["serve", "--listen", listen, "--udp-port", &udp]).stdout(Stdio::piped()).stderr(log);
+    let mut child = serve.spawn().unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap());
+    let port = said.lines().map_while(Result::ok).find_map(|line| ssh_port(&line));
+    let port = port.unwrap_or_else(|| panic!("{}", std::fs::read_to_string(lab.path("limosad.log")).unwrap()));
+    (child, port)
 }
 
 /// The port in `SSH   TCP 127.0.0.1:2222, host key …`.
@@ -60,11 +79,14 @@ fn ssh_port(line: &str) -> Option<u16> {
 }
 
 impl Drop for Embedded {
+    /// Asks it to end, and sees to it.
     fn drop(&mut self) {
-        super::process::Process::new(self.child.id()).terminate();
-        let deadline = std::time::Instant::now() + super::DEADLINE;
-        while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < deadline {
-            std::thread::park_timeout(std::time::Duration::from_millis(2));
+        if matches!(self.child.try_wait(), Ok(None)) {
+            super::process::Process::new(self.child.id()).terminate();
+        }
+        let deadline = Instant::now() + DEADLINE;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::park_timeout(Duration::from_millis(2));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

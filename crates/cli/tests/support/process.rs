@@ -2,6 +2,8 @@
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
+use super::until;
+
 /// A process that a test may signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(Pid);
@@ -49,4 +51,9 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         Some(line.trim().to_owned())
     }
+}
+
+/// Waits until a process is gone.
+pub fn wait_gone(what: &str, process: Process) {
+    until(what, || (!process.lives()).then_some(()));
 }

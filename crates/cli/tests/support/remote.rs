@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::embedded::{self, Embedded};
 use super::openssh::OpenSsh;
-use super::process::Process;
-use super::{Lab, user};
+use super::process::{Process, wait_gone};
+use super::{Lab, until, user};
 
 /// A kind of remote end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,25 @@ impl Remote {
         match self {
             Self::OpenSsh(server) => server.session(),
             Self::Embedded(_) => None,
+        }
+    }
+
+    /// Kills the session started last, or the server that holds all sessions.
+    pub fn crash(&mut self) {
+        match self {
+            Self::OpenSsh(server) => {
+                let session = until("a session's process", || server.session());
+                session.kill();
+                wait_gone("the session", session);
+            }
+            Self::Embedded(server) => server.kill(),
+        }
+    }
+
+    /// Starts again what a crash ended and nobody else starts.
+    pub fn recover(&mut self, lab: &Lab) {
+        if let Self::Embedded(server) = self {
+            server.start_again(lab);
         }
     }
 
