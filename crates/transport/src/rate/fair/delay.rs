@@ -39,8 +39,10 @@ const RELAX: f64 = 1.3;
 const RELAX_EVERY: f64 = 10.0;
 /// How long loss bars the search, in seconds, at first and at most.
 const BAR: (f64, f64) = (2.0, 20.0);
-/// Smallest target queue in seconds, whatever the buffer.
-const TARGET_FLOOR: f64 = 0.000_25;
+/// Smallest target queue in seconds, whatever the buffer, and in bytes at the
+/// rate held: a few packets behind each other are no queue, and a target below
+/// what can be told from none would keep the search from ever starting.
+const TARGET_FLOOR: (f64, f64) = (0.000_5, 4_500.0);
 /// After a claim so many drains go as deep as they may.
 const DEEP_DRAINS: u32 = 4;
 /// Round trips of lasting excess loss before going down, and between two such.
@@ -222,7 +224,11 @@ impl DelayMode {
             }
             let part =
                 BUFFER_SHARE.1 - (BUFFER_SHARE.1 - BUFFER_SHARE.0) * (2.0 * share.rate / share.reference()).min(1.0);
-            self.target = self.target.min(part * limit.queue).max(TARGET_FLOOR);
+            self.target = self
+                .target
+                .min(part * limit.queue)
+                .max(TARGET_FLOOR.0)
+                .max((TARGET_FLOOR.1 / own).min(profile.target_queue(own)));
         }
     }
 
@@ -233,7 +239,7 @@ impl DelayMode {
             let known = self.limit.map_or(f64::MAX, |limit| limit.queue);
             let queue = if judged.overflow { s.queue_high } else { known };
             self.limit = Some(BufferLimit {
-                queue: queue.max(TARGET_FLOOR),
+                queue: queue.max(TARGET_FLOOR.0),
                 since: s.now,
                 rate: share.rate,
                 bar,

@@ -10,6 +10,11 @@ const EVIDENCE: f64 = 100.0;
 /// Round trips after which the attempt is given up if the queue did not empty,
 /// and if too little was seen.
 const PATIENCE: (f64, f64) = (4.0, 40.0);
+/// Queueing delay in seconds below which a queue counts as empty, however low
+/// the target: a few packets behind each other on a slow line, and the grain of
+/// clocks. A target lowered to what a tiny buffer seems to hold would otherwise
+/// ask for less than can be seen, and the line's own loss never be learnt.
+const EMPTY: f64 = 0.000_3;
 
 /// Sends less for a round trip and counts.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +51,8 @@ impl Down {
     }
 
     pub(super) fn on_sample(&mut self, s: &Sample, target: f64) -> Option<Outcome> {
-        if self.arrived && s.queue < 0.3 * target && s.queue_last < 0.3 * target {
+        let empty = (0.3 * target).max(EMPTY);
+        if self.arrived && s.queue < empty && s.queue_last < empty {
             self.count.add(s);
         }
         // The first report after the change still counts packets from before.
@@ -75,6 +81,15 @@ mod tests {
             panic!("no baseline");
         };
         assert!((rate - 0.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_target_below_what_can_be_seen_does_not_hide_the_lines_loss() {
+        let sample = |now| Sample::calm(now, 1e7).with_loss(0.1).with_queue(0.000_11);
+        let mut down = Down::begin(&sample(1.0));
+        let outcome = (1..200).find_map(|i| down.on_sample(&sample(1.0 + f64::from(i) * 0.0125), 0.000_25));
+        let Some(Outcome::Baseline(rate)) = outcome else { panic!("no baseline: {outcome:?}") };
+        assert!((rate - 0.1).abs() < 1e-9);
     }
 
     #[test]

@@ -22,6 +22,8 @@ const QUIET: f64 = 0.000_6;
 const LAGGING: f64 = 0.85;
 /// Loss above the line's own that ends the phase.
 const LOSS_STEP: f64 = 0.08;
+/// Packets on an empty queue that tell the line's own loss.
+const EVIDENCE: f64 = 100.0;
 /// Growth of delivery that counts as such.
 const GROWING: f64 = 1.25;
 /// Round trips without growth that end the phase, and the shortest of them.
@@ -99,7 +101,9 @@ impl Startup {
         let standing = s.queue > threshold;
         let lagging = s.full && s.passed < LAGGING * s.sent && s.queue > 0.05 * threshold;
         let baseline = BaselineLoss::new(loss);
-        let lossy = s.full && baseline.excess(s.loss, s.packets, true) > LOSS_STEP;
+        // Before the line's own loss has been seen at all, any loss is a step.
+        let known = self.quiet_loss.packets >= EVIDENCE || s.queue > 0.05 * threshold;
+        let lossy = s.full && known && baseline.excess(s.loss, s.packets, true) > LOSS_STEP;
         self.signs = if standing || lagging || lossy { self.signs + 1 } else { 0 };
         if s.queue > 3.0 * threshold || (self.signs >= 2 && standing) {
             return Some(End::Queue);
