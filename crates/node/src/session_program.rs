@@ -41,7 +41,8 @@ pub fn run(config: Option<PathBuf>, umask: u32) -> Result<Code, NodeError> {
         return Err(NodeError::Given("this is started by an SSH server, not by hand; see `limosad --help`".into()));
     }
     if let Ok(wish) = std::env::var("SSH_ORIGINAL_COMMAND") {
-        let granted = RemoteRequest::from_original_command(Some(&wish));
+        let granted = RemoteRequest::from_original_command(Some(&wish)).map(drop);
+        let granted = granted.or_else(|refused| if is_our_subsystem(&wish) { Ok(()) } else { Err(refused) });
         granted.map_err(|refused| NodeError::Given(refused.to_string()))?;
     }
     let config = configuration(config.or_else(machine_file))?;
@@ -52,6 +53,15 @@ pub fn run(config: Option<PathBuf>, umask: u32) -> Result<Code, NodeError> {
     // The thread that waits for input is not waited for.
     runtime.shutdown_background();
     code
+}
+
+/// Whether `wish` is the command line of our own subsystem. That is what a
+/// forced command is told where the client asked for a subsystem. Whoever
+/// writes it gets what everybody gets: nothing of it is run.
+fn is_our_subsystem(wish: &str) -> bool {
+    let mut words = wish.split_ascii_whitespace();
+    let program = words.next().and_then(|word| word.rsplit('/').next());
+    (program, words.next()) == (Some("limosad"), Some("session"))
 }
 
 /// The machine's file, if there is one.
@@ -138,6 +148,15 @@ mod tests {
         assert_ne!(config.file, crate::config::usual_file());
         let missing = configuration(Some("/nowhere/limosad.toml".into()));
         assert!(missing.is_err(), "a file that was named must exist");
+    }
+
+    #[test]
+    fn the_subsystems_own_command_line_is_known() {
+        assert!(is_our_subsystem("/usr/local/bin/limosad session --config /etc/x.toml"));
+        assert!(is_our_subsystem("limosad session"));
+        for other in ["limosad serve", "limosad", "", "/bin/sh -c limosad session", "limosad-evil session"] {
+            assert!(!is_our_subsystem(other), "{other}");
+        }
     }
 
     #[test]

@@ -108,12 +108,16 @@ async fn as_a_subsystem_it_takes_and_gives_trees_below_its_docroot() {
 async fn as_a_forced_command_it_is_all_there_is() {
     let lab = Lab::new();
     let key = lab.key("key");
-    let Some(sshd) = Sshd::start(&lab, &key, &format!("ForceCommand {}", configured(&lab))) else { return };
+    let session = configured(&lab);
     tree::make(&lab.path("here/tree"));
-    let connected = log_in(&lab, &user(), &key, sshd.address).await.unwrap();
-    let sent = send(connected, &lab.path("here"), "tree", request(Direction::Upload, "")).await.unwrap();
-    assert_eq!(outcome(sent).await.code, Code::OK);
-    tree::assert_equal(&lab.path("here/tree"), &lab.docroot("login").join("tree"));
+    for (destination, subsystem) in [("alone", String::new()), ("both", format!("\nSubsystem limosa {session}"))] {
+        let Some(sshd) = Sshd::start(&lab, &key, &format!("ForceCommand {session}{subsystem}")) else { return };
+        let connected = log_in(&lab, &user(), &key, sshd.address).await.unwrap();
+        let up = request(Direction::Upload, &format!("{destination}/"));
+        let sent = send(connected, &lab.path("here"), "tree", up).await.unwrap();
+        assert_eq!(outcome(sent).await.code, Code::OK, "{destination}");
+        tree::assert_equal(&lab.path("here/tree"), &lab.docroot("login").join(destination).join("tree"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
