@@ -2,11 +2,11 @@
 //! run, and what is written down about it.
 //!
 //! Reading order: [`config`] and [`state`] for what a server starts from;
-//! [`users`] and [`mod@authenticate`] for who gets in; [`admit`] for the way
-//! from a request to the terms of a session and [`host`] for that session's
+//! [`users`] and `authenticate` for who gets in; `admit` for the way
+//! from a request to the terms of a session and `host` for that session's
 //! life; [`sessions`] for all of them together; [`front`] for the process that
 //! faces the network; [`server`] for the whole. [`session_program`] is the same
-//! under OpenSSH, with the port lent by [`broker`].
+//! under OpenSSH, with the port lent by `broker`.
 #![forbid(unsafe_code)]
 
 mod admit;

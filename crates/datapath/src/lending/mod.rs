@@ -11,9 +11,9 @@
 //! datagrams naming its session came from, and gets sockets connected to
 //! nowhere else.
 //!
-//! - [`message`]: what goes over the socket.
-//! - [`lender`]: the owner's side, one thread for each borrower.
-//! - [`borrower`]: the session's side.
+//! - `message`: what goes over the socket.
+//! - `lender`: the owner's side, one thread for each borrower.
+//! - `borrower`: the session's side.
 
 mod borrower;
 mod lender;

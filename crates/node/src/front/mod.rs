@@ -6,8 +6,8 @@
 //! and asks the main process about everything. Where the server is started by
 //! root, it runs as a user that no account has.
 //!
-//! - [`startup`]: what the main process tells a new front, once.
-//! - [`keeper`]: the main process's side: starting it, and starting it again.
+//! - `startup`: what the main process tells a new front, once.
+//! - `keeper`: the main process's side: starting it, and starting it again.
 //! - [`process`]: the front's own side.
 
 mod keeper;
