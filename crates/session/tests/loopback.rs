@@ -1,6 +1,8 @@
 //! Whole sessions on loopback: an in-memory stream in place of SSH, real UDP,
 //! real files.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

@@ -96,7 +96,7 @@ fn generate(root: &Path) -> anyhow::Result<PathBuf> {
         large.write_all(&block[..part])?;
         left -= part;
     }
-    large.into_inner().map_err(|error| error.into_error())?;
+    large.into_inner().map_err(std::io::IntoInnerError::into_error)?;
     for index in 0..SMALL {
         let folder = root.join(format!("small/{:02}", index % 40));
         fs::create_dir_all(&folder)?;
