@@ -1,6 +1,9 @@
 //! What may be typed, and its help: one item per option, from which usage,
 //! help, man page and completions are made.
 
+// The help of an option is its documentation, and `[user@]host` is no link.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
