@@ -256,11 +256,13 @@ pub fn occupied(path: &Path) -> u64 {
     fs::metadata(path).unwrap().blocks() * 512
 }
 
-/// Names in a tree that only files under way have.
-pub fn leftovers(root: &Path) -> Vec<PathBuf> {
-    let under_way = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().as_bytes();
+/// Names in a flat directory that only files under way have. None are in one
+/// that is not there.
+pub fn leftovers(directory: &Path) -> Vec<PathBuf> {
+    let under_way = |name: &PathBuf| {
+        let name = name.as_os_str().as_bytes();
         name.starts_with(b".limosa-") && (name.ends_with(b".partial") || name.ends_with(b".journal"))
     };
-    attributes(root).into_keys().filter(under_way).collect()
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| PathBuf::from(entry.file_name())).filter(under_way).collect()
 }

@@ -2,13 +2,18 @@
 //! stood under a final name and was not one of the versions it may be.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often the destination is listed.
+const EVERY: Duration = Duration::from_millis(4);
 
 /// A witness at work.
 pub struct Watch {
@@ -19,6 +24,8 @@ pub struct Watch {
 struct Witness {
     destination: PathBuf,
     versions: Vec<PathBuf>,
+    /// Names seen with an inode: most of the time nothing is new.
+    listed: HashSet<(OsString, u64)>,
     /// Files looked at, by inode and change.
     seen: HashSet<(u64, i64, i64)>,
     wrong: Vec<String>,
@@ -29,13 +36,16 @@ impl Watch {
     /// same name in one of `versions`.
     pub fn over(destination: PathBuf, versions: Vec<PathBuf>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let mut witness = Witness { destination, versions, seen: HashSet::new(), wrong: Vec::new() };
+        let mut witness =
+            Witness { destination, versions, listed: HashSet::new(), seen: HashSet::new(), wrong: Vec::new() };
         let until = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
             while !until.load(Ordering::Relaxed) {
                 witness.look();
-                std::thread::park_timeout(std::time::Duration::from_millis(2));
+                std::thread::park_timeout(EVERY);
             }
+            // Once more at everything: what was changed in place shows now.
+            witness.listed.clear();
             witness.look();
             witness
         });
@@ -55,9 +65,10 @@ impl Watch {
 impl Witness {
     fn look(&mut self) {
         for entry in fs::read_dir(&self.destination).into_iter().flatten().flatten() {
-            let name = PathBuf::from(entry.file_name());
-            if !name.as_os_str().as_encoded_bytes().starts_with(b".limosa-") {
-                self.look_at(&name);
+            let name = entry.file_name();
+            let under_way = name.as_encoded_bytes().starts_with(b".limosa-");
+            if !under_way && self.listed.insert((name.clone(), entry.ino())) {
+                self.look_at(Path::new(&name));
             }
         }
     }
