@@ -100,7 +100,7 @@ impl AsyncWrite for Channel {
 }
 
 /// The line's half of a [`Channel`]: what the caller wrote is read here, what
-/// is written here the caller reads. Dropped without [`Feed::finish`], the
+/// is written here the caller reads. Dropped without `finish`, the
 /// caller sees a broken channel.
 #[derive(Debug)]
 pub(crate) struct Feed {

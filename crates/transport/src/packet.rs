@@ -212,7 +212,7 @@ impl<'a> PacketBuilder<'a> {
         self.complete = true;
     }
 
-    /// Ends the construction and gives the buffer free for [`seal`].
+    /// Ends the construction and gives the buffer free for sealing.
     pub(crate) fn finish(self) -> Draft {
         Draft { frames: self.cursor.used(), unwritten: self.unwritten, contents: self.contents, asks: self.asks }
     }

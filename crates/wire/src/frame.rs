@@ -25,7 +25,7 @@ pub const MAX_STAMPS: usize = 64;
 pub const MAX_SLICE_SPAN: u64 = 1 << 22;
 /// Most ranges in one [`Shed`].
 pub const MAX_SHED: usize = 64;
-/// Longest reason in a [`Close`], bytes.
+/// Longest reason in a [`Frame::Close`], bytes.
 pub const MAX_REASON: usize = 256;
 /// Bytes in front of the payload of a [`Frame::Data`] that ends its datagram.
 pub const DATA_HEADER: usize = 1 + 8;

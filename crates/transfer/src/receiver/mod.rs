@@ -2,7 +2,7 @@
 //! publishes them. A server runs it on upload, a client on download.
 //!
 //! It never blocks: it asks for operations on files
-//! ([`Receiver::next_operation`]), which [`perform`] executes on whatever
+//! ([`Receiver::next_operation`]), which [`perform()`] executes on whatever
 //! thread the driver likes, and is told their completion
 //! ([`Receiver::completed`]). Time comes in as an argument.
 //!

@@ -1,7 +1,7 @@
 //! What the receiving engine asks of whoever may block: operations on files,
 //! and what came of them.
 //!
-//! An operation is complete in itself: [`perform`](super::perform) executes it
+//! An operation is complete in itself: [`perform()`](super::perform()) executes it
 //! on any thread, several at a time and in any order. Where it saves a round
 //! trip between engine and thread an operation is composed of several calls of
 //! the store.
