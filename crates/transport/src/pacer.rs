@@ -10,15 +10,18 @@ use crate::Time;
 const BURST: Duration = Duration::from_micros(250);
 /// … unless that is less than so many datagrams.
 const DATAGRAMS: u32 = 2;
-/// Lateness of the driver that is made up for at most.
+/// Longest stretch of missed time that one burst makes up for: a machine that
+/// wakes its threads late must keep the pace, and no bottleneck should see more
+/// of it than a queue that drains in so long.
+const CATCH_UP: Duration = Duration::from_millis(1);
+/// Lateness of the driver that is made up for at most, over several bursts.
 const LATE: Duration = Duration::from_millis(5);
 
 /// When the next burst may leave.
 ///
 /// A burst begins when the one before has been paid for by time, and ends
-/// when it is as long as a burst may be. What the driver wakes up too late is
-/// owed and paid back by shorter pauses, not by longer bursts; idle time is
-/// not owed.
+/// when it is as long as a burst may be. By what the driver wakes up too late,
+/// the next bursts are longer, within bounds; idle time is not made up for.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
     /// All that was sent is paid for at this time.
@@ -33,6 +36,8 @@ impl Pacer {
     /// Whether a datagram of `size` may leave now at `pace`.
     pub(crate) fn admits(&mut self, now: Time, pace: Rate, size: usize) -> bool {
         if self.in_burst {
+            // A socket that blocked may have kept the burst waiting.
+            self.paid = self.paid.max(now - CATCH_UP);
             let cost = pace.time_for(size as u64);
             let burst = BURST.max(cost * DATAGRAMS);
             self.in_burst = self.paid + cost <= now + burst;
@@ -46,19 +51,22 @@ impl Pacer {
         if self.held {
             self.owed = (self.owed + now.since(self.paid)).min(LATE);
         }
-        self.paid = now;
+        let caught_up = self.owed.min(CATCH_UP);
+        self.owed -= caught_up;
+        self.paid = now - caught_up;
         self.held = false;
+        self.in_burst = true;
         true
     }
 
     /// A datagram of `size` has left.
     pub(crate) fn sent(&mut self, now: Time, pace: Rate, size: usize) {
-        self.paid = self.paid.max(now);
-        self.in_burst = true;
         let cost = pace.time_for(size as u64).min(Duration::from_secs(10));
-        let paid_back = self.owed.min(cost / 4);
-        self.owed -= paid_back;
-        self.paid = self.paid + (cost - paid_back);
+        if !self.in_burst {
+            self.paid = self.paid.max(now);
+            self.in_burst = true;
+        }
+        self.paid = self.paid + cost;
     }
 
     /// There was nothing to send, or something else than the pace forbade it:
@@ -111,11 +119,25 @@ mod tests {
         let mut sent = 0;
         while now < Time::from_micros(100_000) {
             let count = burst(&mut pacer, now, pace);
-            assert!(count <= 27, "burst of {count}");
+            assert!(count <= 25, "burst of {count}");
             sent += count;
             now = pacer.deadline().unwrap() + Duration::from_micros(50);
         }
         assert!((8_250..8_450).contains(&sent), "{sent} of 8333");
+    }
+
+    #[test]
+    fn the_pace_is_kept_when_the_driver_wakes_later_than_a_burst_lasts() {
+        let (mut pacer, pace) = (Pacer::default(), rate(1_000));
+        let mut now = Time::ZERO;
+        let mut sent = 0;
+        while now < Time::from_micros(100_000) {
+            let count = burst(&mut pacer, now, pace);
+            assert!(count <= 104, "burst of {count}: a millisecond and a quarter");
+            sent += count;
+            now = pacer.deadline().unwrap() + Duration::from_micros(700);
+        }
+        assert!((8_200..8_450).contains(&sent), "{sent} of 8333");
     }
 
     #[test]
