@@ -1,5 +1,6 @@
 //! The receiving half of a connection: what arrives, and what is said of it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use limosa_wire::frame::StreamId;
@@ -105,9 +106,19 @@ impl Receiving {
             }
         }
         if !self.shed.is_empty() {
-            self.shed.remove(range);
+            self.forget_shed(range);
         }
         Ok(())
+    }
+
+    /// What was shed has come again. Where that would leave more ranges than a
+    /// report can tell, it still counts as shed: the peer sends it once more
+    /// for nothing, but never takes for kept what was not.
+    fn forget_shed(&mut self, range: Range<u64>) {
+        let removed = self.shed.remove(range.clone());
+        if removed > 0 && self.shed.count() > SHED_RANGES {
+            self.shed.insert(range);
+        }
     }
 
     /// Bytes of a stream arrived.
@@ -207,5 +218,82 @@ pub(crate) fn sized(datagram: &mut [u8], payload: Payload) -> Option<(&mut [u8],
             Some((datagram, size))
         }
         Payload::Lengths => lengths::split_claim(datagram),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::QueueState;
+
+    /// Bytes per datagram here.
+    const STEP: u64 = 10;
+
+    /// Keeps bytes while there is room, and remembers which.
+    #[derive(Default)]
+    struct Disk {
+        full: bool,
+        kept: BTreeSet<u64>,
+    }
+
+    impl Application for Disk {
+        fn fill(&mut self, _: Offset, _: &mut [u8]) -> usize {
+            0
+        }
+
+        fn acknowledged(&mut self, _: Offset, _: u64) {}
+
+        fn deliver(&mut self, offset: Offset, _: &[u8]) -> Delivery {
+            if self.kept.contains(&offset.0) {
+                Delivery::Duplicate
+            } else if self.full {
+                Delivery::Shed
+            } else {
+                self.kept.insert(offset.0);
+                Delivery::Kept
+            }
+        }
+
+        fn queue(&self) -> QueueState {
+            QueueState::default()
+        }
+
+        fn stream(&mut self, _: StreamId, _: &[u8]) {}
+    }
+
+    proptest! {
+        /// What a report says arrived and names as shed nowhere, the sender
+        /// forgets: it must have been kept.
+        #[test]
+        fn whatever_was_not_kept_is_told(steps in proptest::collection::vec((proptest::bool::weighted(0.8), 0u64..150), 100..400)) {
+            let mut receiving = Receiving::new(Time::ZERO, Payload::Bytes);
+            let mut disk = Disk::default();
+            let mut noted = BTreeSet::new();
+            for (number, (full, step)) in (0..).zip(steps) {
+                disk.full = full;
+                let offset = step * STEP;
+                receiving.on_data(Offset(offset), &[0; STEP as usize], &mut disk).unwrap();
+                let arrival = Arrival {
+                    now: Time::ZERO,
+                    number: PacketNumber::new(number).unwrap(),
+                    size: 100,
+                    ecn: Ecn::NotCapable,
+                    stamp: false,
+                    asks: true,
+                    bulk: true,
+                };
+                if receiving.on_taken(&arrival) {
+                    noted.insert(offset);
+                }
+                prop_assert!(receiving.shed.count() <= SHED_RANGES, "more ranges than a report tells");
+                for offset in noted.difference(&disk.kept) {
+                    prop_assert_eq!(receiving.shed.overlap(*offset..offset + STEP), STEP);
+                }
+            }
+        }
     }
 }
