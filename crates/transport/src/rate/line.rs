@@ -17,6 +17,8 @@ pub(super) struct Line {
     pub(super) rate: Rate,
     pub(super) buffer: Duration,
     pub(super) loss: f64,
+    /// Delay added to whole stretches of 5 ms, at most.
+    pub(super) jitter: Duration,
     free_at: Time,
     random: u64,
     now: Time,
@@ -56,6 +58,7 @@ impl Line {
             rate: Rate::from_bits_per_second(megabits * 1_000_000),
             buffer: Duration::from_millis(buffer_ms),
             loss,
+            jitter: Duration::ZERO,
             free_at: Time::ZERO,
             random: 0x9E37_79B9_7F4A_7C15,
             now: Time::ZERO,
@@ -173,7 +176,10 @@ impl Line {
             f.next_mark = now + f.interval() / 16;
         }
         if random >= self.loss {
-            f.on_the_way.push_back((self.free_at + f.rtt / 2, sent, mark));
+            let stretch = now.micros() / 5_000;
+            let jitter =
+                self.jitter.mul_f64((stretch.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / (1u64 << 24) as f64);
+            f.on_the_way.push_back((self.free_at + f.rtt / 2 + jitter, sent, mark));
         }
     }
 

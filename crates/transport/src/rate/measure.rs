@@ -23,6 +23,11 @@ const WINDOW_FLOOR: f64 = 0.002;
 const DRIFT: f64 = 100e-6;
 /// Round trip assumed until one was measured, in seconds.
 const UNKNOWN_RTT: f64 = 0.1;
+/// A delay below the base by more than this, in seconds, is believed once so
+/// many reports in a row have said so: a host that stalls between the arrival
+/// of a packet and its time stamp makes single packets look faster than the
+/// path, and a base delay that no packet reaches again looks like a queue.
+const SUDDEN: (f64, u32) = (0.001, 3);
 /// A base delay that falls by more than this, in seconds, and the time since
 /// the report before belongs to another path.
 const SHORTER: f64 = 0.002;
@@ -342,6 +347,9 @@ struct Delay {
     /// First stamp of the path: both clocks are counted from it.
     zero: Option<(Time, u64)>,
     base: f64,
+    /// Largest of the delays far below the base, and how many reports in a row
+    /// had one.
+    below: Option<(f64, u32)>,
     /// Smallest delay of the report before, and when its newest packet left.
     previous: Option<(f64, Time)>,
 }
@@ -357,8 +365,22 @@ impl Delay {
             low = low.min(delay);
             high = high.max(delay);
         }
-        self.base = self.base.min(low);
+        self.lower_base(low);
         ((low - self.base).clamp(0.0, ABSURD), (high - self.base).clamp(0.0, ABSURD))
+    }
+
+    fn lower_base(&mut self, low: f64) {
+        if low >= self.base - SUDDEN.0 {
+            self.below = None;
+            self.base = self.base.min(low);
+            return;
+        }
+        let (highest, reports) = self.below.map_or((low, 1), |(highest, reports)| (low.max(highest), reports + 1));
+        self.below = Some((highest, reports));
+        if reports >= SUDDEN.1 {
+            self.below = None;
+            self.base = highest;
+        }
     }
 
     /// How far the smallest queue of a report is above that of the report
@@ -503,6 +525,27 @@ mod tests {
             queue = meter.on_report(&r).map_or(queue, |s| s.queue);
         }
         assert!(queue < 0.000_1, "{queue}");
+    }
+
+    fn queue_after(delays: &[u64]) -> f64 {
+        let mut meter = started();
+        let mut queue = f64::NAN;
+        for (i, delay) in (0..).zip(delays) {
+            let at = i * 5_000;
+            queue = meter.on_report(&report(i * 5, at, at + delay, i * 5)).map_or(queue, |s| s.queue);
+        }
+        queue
+    }
+
+    #[test]
+    fn packets_that_seem_to_outrun_the_path_do_not_make_a_queue_of_it() {
+        let steady = [50_000; 6];
+        let stalled = [&steady[..], &[45_000, 46_000], &steady].concat();
+        assert!(queue_after(&stalled) < 0.000_1);
+        let shorter = [&steady[..], &[45_000; 6]].concat();
+        assert!(queue_after(&shorter) < 0.000_1);
+        let emptied = [&steady[..], &[45_000; 4], &[47_000]].concat();
+        assert!((queue_after(&emptied) - 0.002).abs() < 0.000_1);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 use super::drain::Grid;
 use super::profile::CompeteProfile;
 use super::share::{Judged, Share};
+use super::standing::Standing;
 use super::{Sample, later, seconds_since};
 use crate::Time;
 
@@ -46,6 +47,7 @@ pub(super) struct Compete {
     short_since: Option<Time>,
     grid: Grid,
     probe: Option<Probe>,
+    standing: Standing,
 }
 
 /// Growth since the last back-off.
@@ -72,12 +74,14 @@ struct Probe {
 }
 
 /// How competing ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Leave {
     /// The queue is gone.
     Quiet,
     /// The others are of our kind.
     Alike,
+    /// There are no others: the path is longer by so many seconds.
+    Longer(f64),
 }
 
 impl Compete {
@@ -93,6 +97,7 @@ impl Compete {
             short_since: None,
             grid: Grid::default(),
             probe: None,
+            standing: Standing::default(),
         }
     }
 
@@ -128,6 +133,9 @@ impl Compete {
         self.window = self.window.clamp(4.0 * SEGMENT, (profile.ceiling * line * self.srtt).max(4.0 * SEGMENT));
         if self.is_quiet(s, target) {
             return Some(Leave::Quiet);
+        }
+        if let Some(by) = self.standing.on_sample(s, !judged.congested) {
+            return Some(Leave::Longer(by));
         }
         self.probe(s, line)
     }
@@ -236,13 +244,18 @@ mod tests {
         }
     }
 
+    /// The queue of somebody who fills 50 ms of buffer again and again.
+    fn saw_tooth(step: u32) -> f64 {
+        0.035 + 0.015 * f64::from(step % 200) / 200.0
+    }
+
     #[test]
     fn it_begins_near_half_grows_and_stays_below_its_ceiling() {
         let mut bench = bench(0.1);
         let begin = bench.mode.pace();
         assert!((0.44..0.46).contains(&(begin / 25e6)));
-        for _ in 0..800 {
-            assert_eq!(bench.step(0.05, 0.0), None);
+        for i in 0..800 {
+            assert_eq!(bench.step(saw_tooth(i), 0.0), None);
         }
         assert!(bench.mode.pace() > begin && bench.mode.pace() <= 0.59 * 25e6);
     }
@@ -272,12 +285,22 @@ mod tests {
     fn others_that_yield_at_the_same_moment_are_alike() {
         let mut bench = bench(0.5);
         let yields = |bench: &mut Bench, low: f64| {
-            (0..5_000).find_map(|_| {
-                let queue = if bench.mode.probe.is_some() { low } else { 0.05 };
+            (0..5_000).find_map(|i| {
+                let queue = if bench.mode.probe.is_some() { low } else { saw_tooth(i) };
                 bench.step(queue, 0.0)
             })
         };
         assert_eq!(yields(&mut bench, 0.04), None);
-        assert_eq!(yields(&mut bench, 0.01), Some(Leave::Alike));
+        assert_eq!(yields(&mut bench, 0.001), Some(Leave::Alike));
+    }
+
+    #[test]
+    fn a_queue_that_never_moves_is_the_path() {
+        let mut bench = bench(0.5);
+        let left = (0..600).find_map(|_| bench.step(0.05, 0.0));
+        assert!(matches!(left, Some(Leave::Longer(by)) if (by - 0.05).abs() < 1e-9), "{left:?}");
+        let mut lossy = self::bench(0.5);
+        let left = (0..600).find_map(|i| lossy.step(0.05, if i % 50 == 0 { 0.05 } else { 0.0 }));
+        assert_eq!(left, None, "a buffer kept full by many");
     }
 }

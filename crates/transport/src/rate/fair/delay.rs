@@ -11,6 +11,7 @@ use super::drain::{self, Company, Drain, Grid, Watch};
 use super::profile::Profile;
 use super::rivals::Rivals;
 use super::share::{Judged, Share};
+use super::standing::Standing;
 use super::verify::{self, Verify};
 use super::{Sample, later, seconds_since};
 use crate::Time;
@@ -45,6 +46,8 @@ const BAR: (f64, f64) = (2.0, 20.0);
 const TARGET_FLOOR: (f64, f64) = (0.000_5, 4_500.0);
 /// After a claim so many drains go as deep as they may.
 const DEEP_DRAINS: u32 = 4;
+/// Below this part of the best rate, a queue that holds us back is looked into.
+const FALLEN: f64 = 0.5;
 /// Round trips of lasting excess loss before going down, and between two such.
 const LASTING: f64 = 2.5;
 const DOWN_EVERY: f64 = 8.0;
@@ -60,6 +63,7 @@ pub(super) struct DelayMode {
     grid: Grid,
     aside: Option<Aside>,
     watch: Option<Watch>,
+    standing: Standing,
     alike_until: Option<Time>,
     rivals: Rivals,
     left: Option<Left>,
@@ -164,6 +168,8 @@ impl DelayMode {
             self.search.on_sample(s, self.target, share.rate, may);
             self.press(s, judged, share);
             let change = self.watch_company(s, judged, share, profile);
+            let longer = self.standing.on_sample(s, !judged.congested && share.rate < FALLEN * share.best());
+            let change = change.or(longer.map(Change::Longer));
             if change.is_some() {
                 return (share.rate, change);
             }

@@ -84,6 +84,9 @@ pub(super) enum Company {
 /// Part of the line from which on others matter to what a drain does.
 const ALONE: f64 = 0.85;
 
+/// A queue of ours must move by at least this part of what a drain takes away.
+const UNMOVED: f64 = 0.35;
+
 /// Watches what a drain does to the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
@@ -128,7 +131,12 @@ impl Watch {
         }
         let moved = self.highest - self.lowest;
         let noise = 0.000_3 + 0.05 * self.before;
-        if moved < noise && self.expected > 2.0 * noise && !self.lost {
+        // Where the line is ours, what we send less must show, whatever jitter
+        // the ends add.
+        let due = self.expected.min(self.before);
+        let unmoved = moved < noise && self.expected > 2.0 * noise;
+        let ignored = !self.shared && due > 0.001 && moved < UNMOVED * due;
+        if (unmoved || ignored) && !self.lost {
             return Some(Company::Nobody);
         }
         let left = self.lowest / self.before.max(1e-6);
@@ -176,5 +184,7 @@ mod tests {
         assert_eq!(watch(0.5, &[0.003, 0.001, 0.0, 0.001]), Some(Company::Alike));
         assert_eq!(watch(0.5, &[0.0045, 0.005, 0.0035, 0.004]), Some(Company::Foreign));
         assert_eq!(watch(1.0, &[0.004, 0.004, 0.004, 0.004]), Some(Company::Nobody));
+        assert_eq!(watch(1.0, &[0.0045, 0.004, 0.0035, 0.0042]), Some(Company::Nobody), "jitter");
+        assert_eq!(watch(1.0, &[0.004, 0.0025, 0.0015, 0.003]), Some(Company::Alike), "it moves");
     }
 }

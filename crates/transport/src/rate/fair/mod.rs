@@ -19,6 +19,7 @@ mod loss;
 mod profile;
 mod rivals;
 mod share;
+mod standing;
 mod startup;
 #[cfg(test)]
 mod tests;
@@ -152,6 +153,9 @@ impl Fair {
                 self.pace = sane_pace(mode.pace());
                 self.in_flight = mode.in_flight(s);
                 if let Some(left) = left {
+                    if let Leave::Longer(by) = left {
+                        self.meter.rebase(by);
+                    }
                     let mode = DelayMode::after_competing(s, share, left == Leave::Alike);
                     self.phase = Phase::Delay(Box::new(mode), share.clone());
                 }

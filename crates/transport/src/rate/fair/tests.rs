@@ -35,6 +35,25 @@ fn one_flow_fills_the_line_and_keeps_the_queue_short() {
     }
 }
 
+/// A law that takes the path's own delay for a queue of others falls back to
+/// next to nothing, for as long as the path stays.
+#[test]
+fn a_path_that_was_shorter_for_a_moment_keeps_its_rate() {
+    for (by, jitter) in [(5, 0), (5, 2), (9, 3), (20, 3)] {
+        let mut line = Line::new(1000, 50, 0.01);
+        line.jitter = Duration::from_millis(jitter);
+        let law = fair(&line, 100);
+        line.add(law, 100);
+        line.run(4.0);
+        line.flow(0).rtt -= Duration::from_millis(2 * by);
+        line.run(0.2);
+        line.flow(0).rtt += Duration::from_millis(2 * by);
+        line.run(8.0);
+        let used = line.use_over(5.0);
+        assert!(used > 0.9, "shorter by {by} ms, {jitter} ms of jitter: {used}");
+    }
+}
+
 fn jain(x: &[u64]) -> f64 {
     let sum: f64 = x.iter().map(|&x| x as f64).sum();
     let squares: f64 = x.iter().map(|&x| (x as f64).powi(2)).sum();
