@@ -5,12 +5,13 @@
 
 use std::error::Error;
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use limosa_bench::lab::{Line, measure, median};
+use limosa_bench::scratch::{Scratch, beside, write_noise};
+use limosa_bench::server::Sshd;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -26,15 +27,15 @@ fn main() -> Result<()> {
     };
     let runs: usize = rest.first().map_or(Ok(3), |runs| runs.parse())?;
     let limosa = rest.get(1).map_or_else(|| beside("limosa"), |path| Ok(PathBuf::from(path)))?;
-    let scratch = Scratch::new()?;
-    let source = scratch.0.join("source");
+    let scratch = Scratch::in_memory("lab")?;
+    let source = scratch.path("source");
     write_noise(&source, line.bytes_for_a_fair_run())?;
-    let _sshd = Sshd::start(server, address.parse()?, &scratch.0)?;
+    let _sshd = Sshd::start(Some(server), address.parse()?, 22, &scratch)?;
     let mut figures = Vec::new();
     for number in 1..=runs {
-        let destination = scratch.0.join("arrived");
+        let destination = scratch.path("arrived");
         let command =
-            command(client, &limosa, &scratch.0, &source, &format!("root@[{address}]:{}", destination.display()));
+            command(client, &limosa, &scratch, &source, &format!("root@[{address}]:{}", destination.display()));
         let run = measure(&command, &line)?;
         same(&source, &destination)?;
         fs::remove_file(&destination)?;
@@ -59,83 +60,18 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A program beside this one's directory: `target/release/NAME`.
-fn beside(name: &str) -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let folder = here.parent().and_then(Path::parent).ok_or("no directory of programs")?;
-    Ok(folder.join(name))
-}
-
-fn command(client: &str, limosa: &Path, scratch: &Path, source: &Path, destination: &str) -> Vec<String> {
+fn command(client: &str, limosa: &Path, scratch: &Scratch, source: &Path, destination: &str) -> Vec<String> {
     let text = |path: &Path| path.display().to_string();
     let words = ["ip", "netns", "exec", client].map(String::from).into_iter();
     let words = words.chain([text(limosa), "send".into(), "--json".into(), "--ssh".into(), "builtin".into()]);
     let words = words.chain(["--port".into(), "22".into(), "--durability".into(), "none".into()]);
-    let words = words.chain(["--identity".into(), text(&scratch.join("id")), "--accept-new".into()]);
-    let words = words.chain(["--known-hosts".into(), text(&scratch.join("known_hosts"))]);
+    let words = words.chain(["--identity".into(), text(&scratch.path("id")), "--accept-new".into()]);
+    let words = words.chain(["--known-hosts".into(), text(&scratch.path("known_hosts"))]);
     let words = words.chain(["--remote-command".into(), format!("{} session", limosa.display())]);
     words.chain([text(source), destination.into()]).collect()
-}
-
-/// A directory in memory that goes when this does.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        let path = PathBuf::from(format!("/dev/shm/limosa-lab-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Bytes that do not compress and do not repeat.
-fn write_noise(path: &Path, length: u64) -> Result<()> {
-    use std::io::{Read, Write};
-    let mut random = fs::File::open("/dev/urandom")?.take(length);
-    let mut file = fs::File::create(path)?;
-    std::io::copy(&mut random, &mut file)?;
-    Ok(file.flush()?)
 }
 
 fn same(left: &Path, right: &Path) -> Result<()> {
     let status = Command::new("cmp").args([left, right]).status()?;
     if status.success() { Ok(()) } else { Err("what arrived is not what was sent".into()) }
-}
-
-/// An `sshd` in the server's namespace.
-struct Sshd(Child);
-
-impl Sshd {
-    fn start(namespace: &str, address: IpAddr, scratch: &Path) -> Result<Self> {
-        for name in ["hostkey", "id"] {
-            let key = scratch.join(name);
-            let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status()?;
-            if !made.success() {
-                return Err("ssh-keygen failed".into());
-            }
-        }
-        let folder = scratch.display();
-        let config = format!(
-            "Port 22\nListenAddress {address}\nHostKey {folder}/hostkey\nAuthorizedKeysFile {folder}/id.pub\n\
-             StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nPidFile none\nUseDNS no\n"
-        );
-        fs::write(scratch.join("sshd_config"), config)?;
-        fs::create_dir_all("/run/sshd")?;
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", namespace, "/usr/sbin/sshd", "-D", "-f"]).arg(scratch.join("sshd_config"));
-        Ok(Self(command.stdin(Stdio::null()).spawn()?))
-    }
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -1,0 +1,110 @@
+//! The other end of a run: OpenSSH's server, or Limosa's own.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::scratch::{Scratch, check};
+
+/// An `sshd` that lets the key `id` of a scratch directory in.
+#[derive(Debug)]
+pub struct Sshd(Child);
+
+impl Sshd {
+    /// Starts it on `address` and `port`, in a network namespace if one is
+    /// named. Makes the keys `id` and `hostkey`.
+    ///
+    /// # Errors
+    /// If a program is missing or fails.
+    pub fn start(namespace: Option<&str>, address: IpAddr, port: u16, scratch: &Scratch) -> io::Result<Self> {
+        let (host_key, id) = (scratch.key("hostkey")?, scratch.key("id")?);
+        let config = format!(
+            "Port {port}\nListenAddress {address}\nHostKey {}\nAuthorizedKeysFile {}.pub\n\
+             StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nPidFile none\nUseDNS no\n",
+            host_key.display(),
+            id.display()
+        );
+        fs::write(scratch.path("sshd_config"), config)?;
+        fs::create_dir_all("/run/sshd")?;
+        let mut command = match namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, "/usr/sbin/sshd"]);
+                command
+            }
+            None => Command::new("/usr/sbin/sshd"),
+        };
+        command.arg("-D").arg("-f").arg(scratch.path("sshd_config"));
+        Ok(Self(command.stdin(Stdio::null()).spawn()?))
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `limosad serve` on loopback, with one user, who is called `bench`.
+#[derive(Debug)]
+pub struct Limosad {
+    child: Child,
+    /// Where it takes SSH.
+    pub ssh: SocketAddr,
+    /// Where it takes datagrams.
+    pub udp: SocketAddr,
+}
+
+impl Limosad {
+    /// Starts it with `docroot` and the key `id`, which it makes.
+    ///
+    /// # Errors
+    /// If it cannot be run or does not say where it listens.
+    pub fn start(program: &Path, scratch: &Scratch, docroot: &Path) -> io::Result<Self> {
+        let id = scratch.key("id")?;
+        fs::create_dir_all(docroot)?;
+        let limosad = || {
+            let mut command = Command::new(program);
+            command.env("LIMOSA_STATE", scratch.path("state")).stdin(Stdio::null());
+            command
+        };
+        let mut add = limosad();
+        add.args(["user", "add", "bench", "--docroot"]).arg(docroot).arg("--key").arg(id.with_extension("pub"));
+        check(add.stdout(Stdio::null()))?;
+        let mut serve = limosad();
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--udp-port", "127.0.0.1:0"]).stdout(Stdio::piped());
+        let mut child = serve.spawn()?;
+        let said = BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
+        let (mut ssh, mut udp) = (None, None);
+        for line in said.lines().map_while(Result::ok) {
+            ssh = ssh.or_else(|| address(&line, "SSH", "TCP "));
+            udp = udp.or_else(|| address(&line, "data", "UDP "));
+            if let (Some(ssh), Some(udp)) = (ssh, udp) {
+                return Ok(Self { child, ssh, udp });
+            }
+        }
+        Err(io::Error::other("limosad does not say where it listens"))
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Limosad {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in a line such as `SSH   TCP 127.0.0.1:2222, host key …`.
+fn address(line: &str, what: &str, transport: &str) -> Option<SocketAddr> {
+    let rest = line.trim().strip_prefix(what)?.trim_start().strip_prefix(transport)?;
+    rest.split([',', ' ']).next()?.parse().ok()
+}
