@@ -27,8 +27,14 @@ where
     let mut channel = SetupChannel::new(stream);
     let hello = our_hello().encode();
     let request = SetupMessage::Request(Box::new(request.clone())).encode();
-    channel.write(&[&hello[..], &request[..]].concat()).await?;
-    let (_, version, their_hello) = channel.read_hello().await?;
+    let sent = channel.write(&[&hello[..], &request[..]].concat()).await;
+    let heard = channel.read_hello().await;
+    // Whoever is no Limosa may have gone before it was asked: what it said
+    // tells more than that.
+    if !matches!(heard, Err(SetupError::Foreign(_))) {
+        sent?;
+    }
+    let (_, version, their_hello) = heard?;
     let (message, answer_bytes) = channel.read().await?.ok_or(SetupError::Closed)?;
     match message {
         SetupMessage::Answer(answer) if answer.version == version => {

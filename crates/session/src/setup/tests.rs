@@ -1,11 +1,14 @@
 //! Set-up over an in-memory stream.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use limosa_wire::setup::{
     Answer, ContentDigest, Direction, Durability, Hello, Overwrite, RatePolicy, Request, ResumeLevel, SetupMessage,
     Suite, Symlinks, UdpEndpoint,
 };
 use limosa_wire::{Code, Rate, SessionId};
-use tokio::io::{AsyncWriteExt, duplex};
+use tokio::io::{AsyncWriteExt, ReadBuf, duplex};
 
 use super::{SETUP_HEADER, SetupChannel, SetupError, accept, open};
 
@@ -82,6 +85,43 @@ async fn a_chatty_login_script_is_shown() {
     let error = open(client, &request()).await.unwrap_err();
     assert_eq!(error.code(), Code::NOT_LIMOSA);
     assert!(error.to_string().contains("Welcome to example!"), "{error}");
+}
+
+/// Says something and takes nothing any more, as a command that has ended.
+#[derive(Debug)]
+struct Gone<'a>(&'a [u8]);
+
+impl tokio::io::AsyncRead for Gone<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl tokio::io::AsyncWrite for Gone<'_> {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_who_has_gone_already_is_still_heard() {
+    let error = open(Gone(b"limosa: command not found\n"), &request()).await.unwrap_err();
+    assert_eq!(error.code(), Code::NOT_LIMOSA);
+    assert!(error.to_string().contains("command not found"), "{error}");
+    let error = open(Gone(b""), &request()).await.unwrap_err();
+    assert!(matches!(error, SetupError::Channel(_)), "{error:?}");
 }
 
 #[tokio::test]
