@@ -23,6 +23,10 @@ use crate::udp::client_socket;
 /// How long a server may let a session outlive silence, seconds.
 const TIMEOUTS: std::ops::RangeInclusive<u32> = 5..=3600;
 
+/// How long a server may take to answer a request. An older session for the
+/// same transfer may have to end first, for which servers wait up to 30 s.
+const ANSWER_TIME: Duration = Duration::from_secs(40);
+
 /// What is to be moved, seen from the client.
 #[derive(Clone, Debug)]
 pub enum ClientJob {
@@ -64,6 +68,9 @@ pub enum StartError {
     /// Set-up failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// The server does not answer.
+    #[error("no answer to the request after {0:.0?}")]
+    Silent(Duration),
     /// No socket.
     #[error("no UDP socket: {0}")]
     Socket(std::io::Error),
@@ -89,6 +96,7 @@ impl StartError {
     pub fn code(&self) -> Code {
         match self {
             Self::Setup(error) => error.code(),
+            Self::Silent(_) => Code::OPEN_TIMEOUT,
             Self::Socket(_) => Code::UDP_BIND,
             Self::Thread(_) => Code::RESOURCES,
             Self::NoAddress => Code::BAD_TARGET,
@@ -108,7 +116,8 @@ where
     let began = Instant::now();
     let survey = survey(&mut plan).await?;
     limosa_seal::fill_random(&mut plan.request.random);
-    let setup = setup::open(stream, &plan.request).await?;
+    let opened = tokio::time::timeout(ANSWER_TIME, setup::open(stream, &plan.request)).await;
+    let setup = opened.map_err(|_| StartError::Silent(ANSWER_TIME))??;
     let setup_time = began.elapsed();
     let mut answer = setup.answer;
     hold_to_request(&plan.request, &answer)?;
