@@ -334,3 +334,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Supervisor<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_whose_supervisor_is_gone_ends_as_a_fault_of_ours() {
+        let (tell_outcome, outcome) = oneshot::channel();
+        let (orders, _ordered) = sync_channel(1);
+        let (waker, _wakeup) = limosa_datapath::waker().unwrap();
+        let steering = Steering { orders, waker };
+        let (_, events) = mpsc::channel(1);
+        let mut running = Running { events, snapshots: watch::channel(None).1, steering, outcome };
+        drop(tell_outcome);
+        let outcome = running.outcome().await;
+        assert_eq!((outcome.code, outcome.code.exit_status()), (Code::INTERNAL, 7));
+        assert!(outcome.detail.contains("supervisor"), "{}", outcome.detail);
+    }
+}

@@ -196,6 +196,48 @@ mod tests {
     use super::*;
 
     #[test]
+    fn ends_without_a_common_cipher_say_which_each_allows() {
+        use limosa_storage::memory::MemoryStore;
+        use limosa_wire::setup::{ContentDigest, Overwrite, ResumeLevel, Symlinks};
+        let terms = Terms {
+            store: Arc::new(MemoryStore::new()),
+            home: StorePath::root(),
+            algorithms: AlgorithmSet::Ordinary,
+            suites: vec![Suite::Aes256Gcm],
+            rate_cap: Rate::UNLIMITED,
+            durability_floor: Durability::None,
+            timeout: Duration::from_secs(20),
+            user: Vec::new(),
+            reached: None,
+            public_address: None,
+            umask: 0,
+        };
+        let mut request = Request {
+            direction: Direction::Upload,
+            transfer: [1; 16],
+            random: [2; 32],
+            suites: vec![Suite::Aes128Gcm, Suite::Aes192Gcm],
+            digests: ContentDigest::ALL.to_vec(),
+            policy: RatePolicy::Fair,
+            rate: None,
+            resume: ResumeLevel::Attributes,
+            durability: Durability::File,
+            symlinks: Symlinks::Copy,
+            overwrite: Overwrite::Different,
+            keep_mode: true,
+            keep_times: true,
+            fresh: false,
+            source_count: 1,
+            paths: vec![b"in".to_vec()],
+        };
+        let refused = choose_suite(&request, &terms).unwrap_err();
+        assert_eq!(refused.code, Code::NO_COMMON_SUITE);
+        assert!(refused.detail.contains("Aes192Gcm") && refused.detail.contains("Aes256Gcm"), "{}", refused.detail);
+        request.suites.push(Suite::Aes256Gcm);
+        assert_eq!(choose_suite(&request, &terms).unwrap().suite(), Suite::Aes256Gcm);
+    }
+
+    #[test]
     fn paths_start_at_the_root_or_at_home() {
         let home = StorePath::parse(b"home/ada").unwrap();
         for (typed, expected) in
