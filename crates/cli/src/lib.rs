@@ -21,7 +21,8 @@ pub mod transfer;
 use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command, TransferArguments};
+use arguments::{Arguments, Command, GetArguments, SendArguments, TransferArguments};
+use limosa_wire::Code;
 use report::{JsonReporter, LineReporter, Reporter, TerminalReporter, Verbosity};
 
 /// Runs a command to its exit status.
@@ -34,6 +35,20 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Session(arguments) => session_program::run(&arguments).await,
         Command::Get(get) => transfer::run(transfer::plan_get(&get), &get.transfer, reporter(&get.transfer)).await,
     }
+}
+
+/// Says that the machine lacks what it takes to run a command at all, in the
+/// form that was asked for.
+#[must_use]
+pub fn cannot_start(arguments: &Arguments, error: &std::io::Error) -> ExitCode {
+    let mut told: Box<dyn Reporter> = match &arguments.command {
+        Command::Send(SendArguments { transfer, .. }) | Command::Get(GetArguments { transfer, .. }) => {
+            reporter(transfer)
+        }
+        Command::Doctor(_) | Command::Session(_) => Box::new(LineReporter::new(stderr(), Verbosity::Normal)),
+    };
+    told.failed(Code::RESOURCES, &format!("cannot start: {error}"));
+    ExitCode::from(Code::RESOURCES.exit_status())
 }
 
 /// The reporter that options and surroundings ask for.

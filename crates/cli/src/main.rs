@@ -11,9 +11,6 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(limosa_cli::run(arguments)),
-        Err(error) => {
-            eprintln!("limosa: cannot start: {error}");
-            ExitCode::from(limosa_wire::Code::RESOURCES.exit_status())
-        }
+        Err(error) => limosa_cli::cannot_start(&arguments, &error),
     }
 }

@@ -1,5 +1,6 @@
 //! Figures as people read them.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use limosa_session::{Outcome, SessionEvent};
@@ -50,8 +51,19 @@ pub(super) fn failure(event: &SessionEvent) -> Option<String> {
 pub(super) fn coded(code: Code, detail: &str) -> String {
     match detail {
         "" => format!("{} [{}]", code.summary(), code.number()),
-        detail => format!("{} ({detail}) [{}]", code.summary(), code.number()),
+        detail => format!("{} ({}) [{}]", code.summary(), one_line(detail), code.number()),
     }
+}
+
+/// What another program said in several lines, such as `ssh` with its frames
+/// of `@`, in one.
+fn one_line(detail: &str) -> Cow<'_, str> {
+    if !detail.contains('\n') {
+        return detail.into();
+    }
+    let bare = |line: &str| line.trim_matches(|c: char| c == '@' || c.is_whitespace()).to_owned();
+    let lines: Vec<_> = detail.lines().map(bare).filter(|line| !line.is_empty()).collect();
+    lines.join("; ").into()
 }
 
 /// The lines at the end, for people.
@@ -91,6 +103,13 @@ pub(super) fn ending(outcome: &Outcome) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_whatever_another_program_said() {
+        let said = "ssh says: @@@@@@@\n@   WARNING: REVOKED   @\n@@@@@@@\nVerification failed.\n";
+        let line = coded(Code::HOST_KEY_REVOKED, said);
+        assert_eq!(line, "the host key is revoked (ssh says:; WARNING: REVOKED; Verification failed.) [303]");
+    }
 
     #[test]
     fn figures_are_short() {
