@@ -30,10 +30,24 @@ pub struct Client {
 impl Client {
     /// `limosa` with nothing of this machine's user around it.
     pub fn bare(lab: &Lab) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_limosa"));
-        command.current_dir(lab.here()).env("HOME", lab.path("home")).env_remove("SSH_AUTH_SOCK");
-        command.env("XDG_CACHE_HOME", lab.path("home/cache")).env("XDG_STATE_HOME", lab.path("home/state"));
-        Self { command }
+        Self { command: Command::new(env!("CARGO_BIN_EXE_limosa")) }.surrounded_by(lab)
+    }
+
+    /// A line for the shell in which `limosa` and `limosad` are the programs
+    /// under test. `shell` is what runs it, such as `sh -c`.
+    pub fn shell(lab: &Lab, shell: &[&str], line: &str) -> Self {
+        let mut command = Command::new(shell[0]);
+        command.args(&shell[1..]).arg(line);
+        let programs = Path::new(env!("CARGO_BIN_EXE_limosa")).parent().unwrap().to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path))).unwrap();
+        let client = Self { command }.surrounded_by(lab).env("PATH", path);
+        client.env("LIMOSA_STATE", lab.path("state")).env("XDG_CONFIG_HOME", lab.path("home/config"))
+    }
+
+    fn surrounded_by(mut self, lab: &Lab) -> Self {
+        self.command.current_dir(lab.here()).env("HOME", lab.path("home")).env_remove("SSH_AUTH_SOCK");
+        self.env("XDG_CACHE_HOME", lab.path("home/cache")).env("XDG_STATE_HOME", lab.path("home/state"))
     }
 
     /// `limosa COMMAND` that reaches `remote` with the key `id`.

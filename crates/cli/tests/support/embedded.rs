@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::process::Process;
 use super::{DEADLINE, Lab, skip};
 
 /// The name at login.
@@ -23,19 +24,30 @@ fn program() -> Option<PathBuf> {
     program.is_file().then_some(program)
 }
 
+/// The same; without it the skip is reported.
+pub fn limosad_or_skip() -> Option<PathBuf> {
+    let program = program();
+    if program.is_none() {
+        skip("limosad beside limosa (cargo build -p limosa-daemon)");
+    }
+    program
+}
+
 impl Embedded {
     /// Runs on `address` and lets the key `id` in, or reports what is missing.
     pub fn start(lab: &Lab, address: &str) -> Option<Self> {
-        let Some(program) = program() else {
-            skip("limosad beside limosa (cargo build -p limosa-daemon)");
-            return None;
-        };
+        let program = limosad_or_skip()?;
         let mut add = limosad(&program, lab);
         add.args(["user", "add", USER, "--docroot"]).arg(lab.there()).arg("--key").arg(lab.public_key("id"));
         let added = add.output().unwrap();
         assert!(added.status.success(), "{added:?}");
         let (child, port) = serve(&program, lab, &format!("{address}:0"));
         Some(Self { port, child, address: address.to_owned() })
+    }
+
+    /// The process that holds the sessions.
+    pub fn process(&self) -> Process {
+        Process::new(self.child.id())
     }
 
     /// Kills the server, and with it every session.
@@ -82,7 +94,7 @@ impl Drop for Embedded {
     /// Asks it to end, and sees to it.
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            super::process::Process::new(self.child.id()).terminate();
+            self.process().terminate();
         }
         let deadline = Instant::now() + DEADLINE;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {

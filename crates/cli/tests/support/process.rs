@@ -27,6 +27,15 @@ impl Process {
         let _ = kill_process(self.0, Signal::TERM);
     }
 
+    /// Halts it until it is killed or [`resumed`](Self::resume).
+    pub fn halt(self) {
+        let _ = kill_process(self.0, Signal::STOP);
+    }
+
+    pub fn resume(self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+
     pub fn lives(self) -> bool {
         test_kill_process(self.0).is_ok() && !self.is_zombie()
     }
@@ -44,6 +53,14 @@ impl Process {
     /// The process that started it.
     pub fn parent(self) -> Option<Self> {
         self.status("PPid:")?.parse().ok().map(Self::new)
+    }
+
+    /// A process that it started.
+    pub fn child(self) -> Option<Self> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.as_raw_nonzero())).ok()?;
+        let children =
+            threads.flatten().filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        children.collect::<String>().split_whitespace().next()?.parse().ok().map(Self::new)
     }
 
     fn status(self, field: &str) -> Option<String> {
