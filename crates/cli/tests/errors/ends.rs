@@ -8,12 +8,12 @@ use crate::support::client::Finished;
 
 pub const CASES: &[Case] = &[
     Case::command(Code::OK, "limosa send FILE HOST:", "FILE is there", small_upload),
-    Case::command(Code::CANCELLED, "limosa send --rate 20m FILE HOST:", "Ctrl-C while FILE is sent", cancelled),
+    Case::command(Code::CANCELLED, "limosa send --rate 4m FILE HOST:", "Ctrl-C while FILE is sent", cancelled),
     Case::command(Code::SOME_FAILED, "limosa send FILE MISSING HOST:", "only FILE is there", small_upload),
     Case::nothing(Code::NOTHING_TO_DO),
     Case::command(
         Code::TAKEN_OVER,
-        "limosa send --rate 20m FILE HOST:",
+        "limosa send --rate 4m FILE HOST:",
         "the same command is given again while it runs",
         taken_over,
     ),

@@ -45,7 +45,7 @@ pub const CASES: &[Case] = &[
     Case::command(Code::SPECIAL_FILE, "limosa send /dev/null HOST:", "always", small_upload),
     Case::command(
         Code::SOURCE_VANISHED,
-        "limosa send --rate 20m FILE HOST:",
+        "limosa send --rate 200m FILE HOST:",
         "FILE is removed while it is sent",
         vanishing,
     ),
@@ -131,7 +131,8 @@ fn link_loop(scene: &mut Scene) -> Option<Finished> {
 
 fn vanishing(scene: &mut Scene) -> Option<Finished> {
     let _server = scene.limosad()?;
-    let file = scene.file("FILE", LARGE);
+    // More than a sender reads ahead: it has not seen the end yet.
+    let file = scene.file("FILE", 90_000_000);
     let running = scene.spawn();
     scene.until_it_flows();
     fs::remove_file(file).unwrap();

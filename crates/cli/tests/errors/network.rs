@@ -59,19 +59,19 @@ pub const CASES: &[Case] = &[
     Case::command(Code::UDP_BIND, "limosa send --udp-port PORT FILE HOST:", "something else uses PORT", port_taken),
     Case::command(
         Code::PEER_SILENT,
-        "limosa send --rate 20m FILE HOST:",
+        "limosa send --rate 4m FILE HOST:",
         "the server stands still for longer than its `session-timeout`",
         peer_silent,
     ),
     Case::command(
         Code::LINE_DEAD,
-        "limosa send --rate 20m FILE HOST:",
+        "limosa send --rate 4m FILE HOST:",
         "the server stands still, and its SSH connection breaks",
         line_dead,
     ),
     Case::command(
         Code::PEER_GONE,
-        "limosa send --rate 20m FILE HOST:",
+        "limosa send --rate 4m FILE HOST:",
         "`kill -9` ends the session at the other end",
         peer_gone,
     ),

@@ -31,7 +31,7 @@ pub const CASES: &[Case] = &[
     ),
     Case::command(
         Code::SERVER_STOPPING,
-        "limosa send --rate 20m FILE HOST:",
+        "limosa send --rate 4m FILE HOST:",
         "`limosad` is told to stop (SIGTERM) while FILE is sent",
         stopping,
     ),

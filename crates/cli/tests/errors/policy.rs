@@ -41,7 +41,7 @@ pub const CASES: &[Case] = &[
     ),
     Case::command(
         Code::TOO_MANY_SESSIONS,
-        "limosa send --rate 20m FILE HOST:",
+        "limosa send --rate 4m FILE HOST:",
         "the user has `max-sessions = 1`, and sends another file at the time",
         too_many,
     ),

@@ -10,8 +10,9 @@ use crate::support::embedded::{Embedded, USER};
 use crate::support::openssh::OpenSsh;
 use crate::support::{Lab, find, skip, tree, until, user};
 
-/// Bytes of a file that takes a moment at the rates of the commands, and that
-/// is large enough to have a partial file.
+/// Bytes of a file that takes long enough, at the rates of the commands, for
+/// something to happen meanwhile, and that is large enough to have a partial
+/// file.
 pub const LARGE: usize = 6_000_000;
 
 /// Where a command is about to run.
