@@ -1,5 +1,5 @@
 //! `flood [DATAGRAMS_A_SECOND [MBIT [MEGABYTES]]]`: what an attacker at the
-//! server's UDP port costs. Sends a file at a fixed rate through `limosad serve`
+//! server's UDP port costs. Sends a file at most at MBIT through `limosad serve`
 //! on loopback, without and with a flood of garbage, of datagrams cut short, of
 //! true ones again and of true ones for another session, from an address of its
 //! own; prints both goodputs, the server's memory, and what the attacker was
@@ -67,7 +67,7 @@ fn transfer(scratch: &Scratch, server: &Limosad, tap: &Tap, megabits: u64) -> Re
     let mut client = Command::new(beside("limosa")?);
     client.args(["send", "--json", "--ssh", "builtin", "--port", &server.ssh.port().to_string()]);
     client.args(["--identity", &place("id"), "--known-hosts", &place("known_hosts"), "--accept-new"]);
-    client.args(["--udp-host", &tap.address.to_string(), "--policy", "fixed", "--rate", &format!("{megabits}M")]);
+    client.args(["--udp-host", &tap.address.to_string(), "--rate", &format!("{megabits}M")]);
     client.args([&place("source"), "bench@127.0.0.1:arrived"]);
     let output = client.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     let text = String::from_utf8(output.stdout)?;
@@ -113,6 +113,8 @@ fn pass_on(front: &UdpSocket, back: &UdpSocket, kept: &Kept, client: &Mutex<Opti
     for count in 0_u64.. {
         let Ok((length, from)) = front.recv_from(&mut buffer) else { continue };
         *client.lock().unwrap_or_else(PoisonError::into_inner) = Some(from);
+        let _ = back.send(&buffer[..length]);
+        // Only what has reached the server is a replay.
         if count.is_multiple_of(KEEP_EVERY) {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() < KEPT {
@@ -121,7 +123,6 @@ fn pass_on(front: &UdpSocket, back: &UdpSocket, kept: &Kept, client: &Mutex<Opti
                 kept[usize::try_from(count / KEEP_EVERY).unwrap_or(0) % KEPT] = buffer[..length].to_vec();
             }
         }
-        let _ = back.send(&buffer[..length]);
     }
 }
 

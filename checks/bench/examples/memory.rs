@@ -43,14 +43,17 @@ fn main() -> Result<()> {
     let limosa = beside("limosa")?;
     let _sshd = Sshd::start(None, [127, 0, 0, 1].into(), PORT, &scratch)?;
     let place = |name: &str| scratch.path(name).display().to_string();
-    let remote = |name: &str| format!("root@127.0.0.1:{}", place(name));
-    for (command, from, to) in [("send", place("source"), remote("sent")), ("get", remote("sent"), place("back"))] {
+    // Of a tree, what is in it.
+    let slash = if source.is_dir() { "/" } else { "" };
+    let here = |name: &str| place(name) + slash;
+    let there = |name: &str| format!("root@127.0.0.1:{}{slash}", place(name));
+    for (command, from, to) in [("send", here("source"), there("sent")), ("get", there("sent"), here("back"))] {
         let mut client = Command::new(&limosa);
         client.args([command, "--port", &PORT.to_string(), "--ssh", "builtin", "--quiet"]);
         client.args(["--identity", &place("id"), "--known-hosts", &place("known_hosts"), "--accept-new"]);
         client.args(["--remote-command", &format!("{} session", limosa.display()), &from, &to]);
         let began = Instant::now();
-        let watched = watch(client.stdin(Stdio::null()).spawn()?)?;
+        let watched = watch(&limosa, client.stdin(Stdio::null()).spawn()?)?;
         println!("{command} of {what} {amount}: {:.1} s", began.elapsed().as_secs_f64());
         for process in watched {
             println!("  {}: {:.1} MB at its peak", process.name, process.peak as f64 / 1e6);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
@@ -25,15 +26,15 @@ pub struct Watched {
     pub peak: u64,
 }
 
-/// Watches all processes called `limosa` or `limosad` until `child`, which is
-/// one of them, ends; it must succeed.
+/// Watches all processes that run `program` until `child`, which is one of
+/// them, ends; it must succeed.
 ///
 /// # Errors
 /// If the child cannot be waited for or does not succeed.
-pub fn watch(mut child: Child) -> std::io::Result<Vec<Watched>> {
+pub fn watch(program: &Path, mut child: Child) -> std::io::Result<Vec<Watched>> {
     let mut seen: BTreeMap<u32, Watched> = BTreeMap::new();
     loop {
-        for process in processes() {
+        for process in processes_of(program) {
             let Some(peak) = status(process, "VmHWM") else { continue };
             let watched = seen.entry(process).or_insert_with(|| Watched { name: command(process), peak: 0 });
             watched.peak = watched.peak.max(peak);
@@ -47,14 +48,11 @@ pub fn watch(mut child: Child) -> std::io::Result<Vec<Watched>> {
     }
 }
 
-fn processes() -> Vec<u32> {
+fn processes_of(program: &Path) -> Vec<u32> {
     let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter(|process| name(*process).is_some_and(|name| name.starts_with("limosa"))).collect()
-}
-
-fn name(process: u32) -> Option<String> {
-    Some(fs::read_to_string(format!("/proc/{process}/comm")).ok()?.trim().to_owned())
+    let runs_it = |process: &u32| fs::read_link(format!("/proc/{process}/exe")).is_ok_and(|exe| exe == program);
+    numbers.filter(runs_it).collect()
 }
 
 /// Program and first argument.

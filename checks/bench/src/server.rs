@@ -76,6 +76,7 @@ impl Limosad {
         check(add.stdout(Stdio::null()))?;
         let mut serve = limosad();
         serve.args(["serve", "--listen", "127.0.0.1:0", "--udp-port", "127.0.0.1:0"]).stdout(Stdio::piped());
+        serve.stderr(fs::File::create(scratch.path("limosad.log"))?);
         let mut child = serve.spawn()?;
         let said = BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
         let (mut ssh, mut udp) = (None, None);

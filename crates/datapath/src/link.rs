@@ -34,6 +34,10 @@ pub struct PortLink {
     connected: Option<(SocketAddr, UdpSocket)>,
     /// The newest address a forwarded datagram came from, and where it went to.
     newest: Option<(SocketAddr, Option<IpAddr>)>,
+    /// Taken over from the shared port, to be handed on once the session's own
+    /// socket was found empty: a copy sent from elsewhere must not be taken for
+    /// the original, which would make its sender the new peer.
+    forwarded: Vec<Forwarded>,
     /// Figures of sockets given up.
     past: (SocketStatistics, u64),
 }
@@ -97,21 +101,18 @@ impl Link {
         batch: &mut ReceiveBatch,
         mut take: impl FnMut(Arrival, &mut [u8]),
     ) -> io::Result<bool> {
-        let forwarded = self.take_forwarded(&mut take);
-        let Some(socket) = self.socket_mut() else { return Ok(forwarded == FORWARDED_PER_TURN) };
-        socket.receive(batch)?;
-        batch.datagrams().for_each(|(arrival, datagram)| take(arrival, datagram));
-        Ok(batch.is_full() || forwarded == FORWARDED_PER_TURN)
-    }
-
-    fn take_forwarded(&mut self, take: &mut impl FnMut(Arrival, &mut [u8])) -> usize {
-        let Self::Port(port) = self else { return 0 };
-        for count in 0..FORWARDED_PER_TURN {
-            let Some(mut forwarded) = port.place.take() else { return count };
-            port.newest = Some((forwarded.arrival.from, forwarded.arrival.local));
-            take(forwarded.arrival, &mut forwarded.bytes);
+        if let Self::Port(port) = self {
+            port.collect_forwarded();
         }
-        FORWARDED_PER_TURN
+        if let Some(socket) = self.socket_mut() {
+            socket.receive(batch)?;
+            batch.datagrams().for_each(|(arrival, datagram)| take(arrival, datagram));
+            if batch.is_full() {
+                return Ok(true);
+            }
+        }
+        let Self::Port(port) = self else { return Ok(false) };
+        Ok(port.take_forwarded(take) == FORWARDED_PER_TURN)
     }
 
     /// Sends some of `bytes` to `to`.
@@ -185,7 +186,25 @@ impl Link {
 
 impl PortLink {
     fn at(place: Place) -> Self {
-        Self { place, connected: None, newest: None, past: Default::default() }
+        let forwarded = Vec::with_capacity(FORWARDED_PER_TURN);
+        Self { place, connected: None, newest: None, forwarded, past: Default::default() }
+    }
+
+    fn collect_forwarded(&mut self) {
+        while self.forwarded.len() < FORWARDED_PER_TURN {
+            let Some(forwarded) = self.place.take() else { return };
+            self.forwarded.push(forwarded);
+        }
+    }
+
+    /// Hands on what was collected; how many datagrams that were.
+    fn take_forwarded(&mut self, mut take: impl FnMut(Arrival, &mut [u8])) -> usize {
+        let count = self.forwarded.len();
+        for mut forwarded in self.forwarded.drain(..) {
+            self.newest = Some((forwarded.arrival.from, forwarded.arrival.local));
+            take(forwarded.arrival, &mut forwarded.bytes);
+        }
+        count
     }
 
     fn local_for(&self, peer: SocketAddr) -> Option<IpAddr> {

@@ -100,6 +100,25 @@ fn a_confirmed_peer_has_its_own_socket_and_the_port_outlives_its_owner_there() {
 }
 
 #[test]
+fn what_came_to_the_sessions_own_socket_goes_before_copies_sent_from_elsewhere() {
+    let port = SharedPort::open(loopback(), BufferSizes::default()).unwrap();
+    let (waker, _wakeup) = waker().unwrap();
+    let mut link = crate::Link::from(port.register(SessionId(1), waker).unwrap());
+    let mut client = UdpSocket::bind(loopback(), BufferSizes::default()).unwrap();
+    link.confirm(client.local_addr()).unwrap();
+    let mut thief = UdpSocket::bind(loopback(), BufferSizes::default()).unwrap();
+    send(&mut client, port.local_addr(), &datagram(SessionId(1), 7));
+    send(&mut thief, port.local_addr(), &datagram(SessionId(1), 7));
+    until(|| port.statistics().forwarded == 1);
+    let (mut batch, mut from) = (ReceiveBatch::new(), Vec::new());
+    until(|| {
+        link.receive(&mut batch, |arrival, _| from.push(arrival.from)).unwrap();
+        from.len() == 2
+    });
+    assert_eq!(from, [client.local_addr(), thief.local_addr()]);
+}
+
+#[test]
 fn a_port_that_fails_rests_longer_each_time_but_not_for_ever() {
     let port = SharedPort::open(loopback(), BufferSizes::default()).unwrap();
     let (waker, wakeup) = waker().unwrap();
