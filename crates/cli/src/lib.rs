@@ -37,6 +37,28 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
+/// Says what is wrong with the command line, to programs in the form they
+/// asked for; or shows the help that was asked for.
+#[must_use]
+pub fn not_understood(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if !error.use_stderr() || !json {
+        // Whoever closed the stream does not want to read it.
+        let _ = error.print();
+    }
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    if json {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        JsonReporter::new(stdout()).failed(Code::USAGE, first.trim_start_matches("error: "));
+    } else {
+        LineReporter::new(stderr(), Verbosity::Normal).failed(Code::USAGE, "");
+    }
+    ExitCode::from(Code::USAGE.exit_status())
+}
+
 /// Says that the machine lacks what it takes to run a command at all, in the
 /// form that was asked for.
 #[must_use]

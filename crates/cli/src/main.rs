@@ -7,7 +7,10 @@ use limosa_cli::arguments::Arguments;
 
 fn main() -> ExitCode {
     limosa_cli::descriptors::raise_limit();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return limosa_cli::not_understood(&error),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(limosa_cli::run(arguments)),

@@ -10,9 +10,9 @@ use limosa_wire::{Code, Fault};
 const HEAD: &str = "# Errors
 
 Every failure of Limosa has a number, which never changes its meaning and is never reused: on the wire, in
-`--json`, in logs, and in square brackets at the end of a message. The first digit says whose matter it is.
-*Exit* is the exit status of a program that ends with the code; *again* says whether the same command may
-succeed later without anything being changed.
+`--json`, in logs, and in brackets at the end of a message: `[212]` by `limosa`, `(code 212)` by `limosad`. The
+first digit says whose matter it is. *Exit* is the exit status of a program that ends with the code; *again* says
+whether the same command may succeed later without anything being changed.
 
 This page is compared with the table in `crates/wire/src/code.rs` by a test.
 ";

@@ -10,7 +10,7 @@ use crate::support::client::Finished;
 use crate::support::embedded::limosad_or_skip;
 
 pub const CASES: &[Case] = &[
-    Case::command(Code::USAGE, "limosa send FILE DIR", "no host is named", without_host),
+    Case::command(Code::USAGE, "limosa send --to HOST FILE", "always: there is no such option", without_host),
     Case::command(Code::BAD_TARGET, "limosa send FILE :DIR", "the colon says that a host is meant", without_host),
     Case::command(
         Code::BAD_CONFIGURATION,
