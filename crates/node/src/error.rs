@@ -101,11 +101,28 @@ impl NodeError {
                 io::ErrorKind::PermissionDenied => Code::PERMISSION_DENIED,
                 io::ErrorKind::StorageFull => Code::NO_SPACE,
                 io::ErrorKind::NotFound => Code::NOT_FOUND,
+                io::ErrorKind::NotADirectory => Code::NOT_A_DIRECTORY,
+                io::ErrorKind::IsADirectory => Code::IS_A_DIRECTORY,
+                io::ErrorKind::ReadOnlyFilesystem => Code::READ_ONLY,
                 _ => Code::WRITE_FAILED,
             },
             Self::AlreadyServed(_) => Code::IN_USE,
             Self::Listen { what: "UDP", .. } => Code::UDP_BIND,
             Self::Listen { .. } | Self::Start { .. } => Code::RESOURCES,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_state_has_the_code_of_files() {
+        let code = |kind: io::ErrorKind| NodeError::state("make", Path::new("/state"))(kind.into()).code();
+        assert_eq!(code(io::ErrorKind::NotADirectory), Code::NOT_A_DIRECTORY);
+        assert_eq!(code(io::ErrorKind::ReadOnlyFilesystem), Code::READ_ONLY);
+        assert_eq!(code(io::ErrorKind::PermissionDenied), Code::PERMISSION_DENIED);
+        assert_eq!(code(io::ErrorKind::Other), Code::WRITE_FAILED);
     }
 }
