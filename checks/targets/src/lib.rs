@@ -6,12 +6,15 @@
 //! invent; the test of this crate calls them with every file of the corpus.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
+
 use limosa_storage::StorePath;
+use limosa_transfer::journal::{JournalHeader, Replay};
 use limosa_wire::control::ControlRecord;
 use limosa_wire::datagram::Header;
 use limosa_wire::frame::{Frame, Frames};
-use limosa_wire::layout::LayoutRecord;
-use limosa_wire::setup::SetupMessage;
+use limosa_wire::layout::{Digest, LayoutRecord};
+use limosa_wire::setup::{ContentDigest, SetupMessage};
 use limosa_wire::verdict::VerdictRecord;
 
 /// A target: what it is called and what it runs.
@@ -28,6 +31,9 @@ pub const TARGETS: &[Target] = &[
     ("store_path", store_path),
     ("known_hosts", known_hosts),
     ("ssh_target", ssh_target),
+    ("journal", journal),
+    ("lending", lending),
+    ("front", front),
 ];
 
 /// The outside of a datagram.
@@ -118,5 +124,53 @@ pub fn ssh_target(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(target) = text.parse::<limosa_ssh::Target>() {
         assert_eq!(target.to_string().parse(), Ok(target));
+    }
+}
+
+/// The journal beside a partial file: any bytes behind a good header, and one
+/// that was written well and then damaged at one place or cut short. What is
+/// read must have been written.
+pub fn journal(bytes: &[u8]) {
+    const LOG2: u8 = 20;
+    let header = JournalHeader { digest: ContentDigest::Blake3, chunk_log2: LOG2, identity: [7; 16], size: 1 << 30 };
+    let (mut written, mut chain) = header.start();
+    replay_of(&[&written, bytes].concat(), &header);
+
+    let (places, records) = bytes.split_at(bytes.len().min(4));
+    let chunks: BTreeMap<u32, Digest> =
+        records.chunks_exact(3).map(|c| ((u32::from(c[0]) << 8 | u32::from(c[1])) % 1024, [c[2]; 32])).collect();
+    for part in chunks.clone().into_iter().collect::<Vec<_>>().chunks(5) {
+        chain.append(part, &mut written);
+    }
+    let place = |index: usize| places.iter().skip(index).take(2).fold(0, |at, byte| at << 8 | usize::from(*byte));
+    let (at, flipped) = (place(0) % written.len(), place(2));
+    written[at] ^= u8::try_from(flipped & 0xff).unwrap_or(0);
+    written.truncate(written.len().saturating_sub(flipped >> 8));
+    if let Some(replay) = replay_of(&written, &header) {
+        assert!(replay.held.iter().all(|(chunk, digest)| chunks.get(chunk) == Some(digest)), "invented a chunk");
+    }
+}
+
+fn replay_of(bytes: &[u8], header: &JournalHeader) -> Option<Replay> {
+    let replay = Replay::of(bytes, header)?;
+    assert!(replay.length <= bytes.len() as u64);
+    assert!(replay.held.keys().all(|chunk| u64::from(*chunk) < header.chunks()));
+    let (compacted, _) = replay.compacted(header);
+    let again = Replay::of(&compacted, header);
+    assert_eq!(again.map(|again| again.held).as_ref(), Some(&replay.held));
+    Some(replay)
+}
+
+/// Messages between the owner of a port and a session that borrows it.
+pub fn lending(bytes: &[u8]) {
+    if let Some(once) = limosa_datapath::lending::recoded(bytes) {
+        assert_eq!(limosa_datapath::lending::recoded(&once).as_deref(), Some(&*once));
+    }
+}
+
+/// Messages between the process that faces SSH clients and the main one.
+pub fn front(bytes: &[u8]) {
+    if let Some(once) = limosa_ssh::front::recoded(bytes) {
+        assert_eq!(limosa_ssh::front::recoded(&once).as_deref(), Some(&*once));
     }
 }

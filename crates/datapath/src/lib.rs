@@ -13,7 +13,7 @@
 mod batch;
 mod buffers;
 mod driver;
-mod lending;
+pub mod lending;
 mod link;
 mod port;
 pub mod relay;

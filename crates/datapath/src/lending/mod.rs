@@ -22,5 +22,14 @@ mod message;
 pub use borrower::LentPort;
 pub use lender::lend;
 
+/// The message in `bytes`, encoded again: for fuzzers.
+#[doc(hidden)]
+#[must_use]
+pub fn recoded(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut again = Vec::new();
+    message::Message::decode(bytes).ok()?.encode(&mut again);
+    Some(again)
+}
+
 #[cfg(test)]
 mod tests;

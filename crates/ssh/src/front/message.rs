@@ -43,7 +43,7 @@ pub(super) enum Message {
 }
 
 impl Message {
-    fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(1024));
         match self {
             Self::Login { peer, user, shown } => {

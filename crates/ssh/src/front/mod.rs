@@ -23,3 +23,10 @@ mod splice;
 
 pub use child::{FrontBackend, serve};
 pub use main_process::{AuthRequest, Incoming, IncomingSession, Incomings, Proof, accept};
+
+/// The message in `bytes`, encoded again: for fuzzers.
+#[doc(hidden)]
+#[must_use]
+pub fn recoded(bytes: &[u8]) -> Option<Vec<u8>> {
+    Some(message::Message::decode(bytes)?.encode().to_vec())
+}
