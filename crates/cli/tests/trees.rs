@@ -40,6 +40,13 @@ fn ten_thousand_entries_cross_both_ways(kind: Kind) {
     assert_keeps_holes(&source, &back);
 }
 
+/// The same below a docroot, for an OpenSSH whose administrator installed
+/// `limosad`.
+#[test]
+fn ten_thousand_entries_cross_both_ways_below_a_docroot_of_openssh() {
+    ten_thousand_entries_cross_both_ways(Kind::Administered);
+}
+
 /// Prints what a transfer took.
 fn timed(what: &str, entries: usize, transfer: impl FnOnce() -> Finished) {
     let began = Instant::now();

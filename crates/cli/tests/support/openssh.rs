@@ -7,8 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::embedded::limosad_or_skip;
 use super::process::Process;
-use super::{Lab, find, skip, until};
+use super::{Lab, find, skip, until, user};
 
 /// OpenSSH's server.
 pub struct OpenSsh {
@@ -20,6 +21,21 @@ pub struct OpenSsh {
 impl OpenSsh {
     /// Runs on `address` and lets the key `id` in, or reports what is missing.
     pub fn start(lab: &Lab, address: &str) -> Option<Self> {
+        Self::start_with(lab, address, "")
+    }
+
+    /// The same with the sessions of `limosad session`, for one docroot.
+    pub fn administered(lab: &Lab, address: &str) -> Option<Self> {
+        let program = limosad_or_skip()?;
+        let docroot = lab.there();
+        let text = format!("[udp]\nsession-ports = \"36460-36499\"\n[users.{}]\ndocroot = {docroot:?}\n", user());
+        let machine = lab.path("machine.toml");
+        fs::write(&machine, text).unwrap();
+        let subsystem = format!("Subsystem limosa {} session --config {}\n", program.display(), machine.display());
+        Self::start_with(lab, address, &subsystem)
+    }
+
+    fn start_with(lab: &Lab, address: &str, lines: &str) -> Option<Self> {
         for program in ["sshd", "ssh-keygen"] {
             if find(program).is_none() {
                 skip(program);
@@ -29,7 +45,7 @@ impl OpenSsh {
         // As root, sshd wants its empty directory.
         let _ = fs::create_dir_all("/run/sshd");
         let port = free_port();
-        fs::write(lab.path("sshd_config"), configuration(lab, address, port)).unwrap();
+        fs::write(lab.path("sshd_config"), configuration(lab, address, port) + lines).unwrap();
         let mut child = Command::new(find("sshd")?)
             .args(["-D", "-f"])
             .arg(lab.path("sshd_config"))

@@ -13,6 +13,8 @@ use super::{Lab, until, user};
 pub enum Kind {
     /// Stock OpenSSH with nothing but the client's own binary.
     OpenSsh,
+    /// Stock OpenSSH with `limosad session` as its subsystem.
+    Administered,
     /// `limosad serve`.
     Embedded,
 }
@@ -20,6 +22,7 @@ pub enum Kind {
 /// A remote end that runs.
 pub enum Remote {
     OpenSsh(OpenSsh),
+    Administered(OpenSsh),
     Embedded(Embedded),
 }
 
@@ -33,20 +36,21 @@ impl Remote {
     pub fn start_on(kind: Kind, lab: &Lab, address: &str) -> Option<Self> {
         match kind {
             Kind::OpenSsh => OpenSsh::start(lab, address).map(Self::OpenSsh),
+            Kind::Administered => OpenSsh::administered(lab, address).map(Self::Administered),
             Kind::Embedded => Embedded::start(lab, address).map(Self::Embedded),
         }
     }
 
     pub fn port(&self) -> u16 {
         match self {
-            Self::OpenSsh(server) => server.port,
+            Self::OpenSsh(server) | Self::Administered(server) => server.port,
             Self::Embedded(server) => server.port,
         }
     }
 
     pub fn user(&self) -> String {
         match self {
-            Self::OpenSsh(_) => user(),
+            Self::OpenSsh(_) | Self::Administered(_) => user(),
             Self::Embedded(_) => embedded::USER.to_owned(),
         }
     }
@@ -64,7 +68,7 @@ impl Remote {
     pub fn place(&self, lab: &Lab, below: impl AsRef<Path>) -> OsString {
         let root = match self {
             Self::OpenSsh(_) => lab.there().into_os_string(),
-            Self::Embedded(_) => OsString::new(),
+            Self::Administered(_) | Self::Embedded(_) => OsString::new(),
         };
         let mut typed = OsString::from(format!("{}@127.0.0.1:", self.user()));
         typed.push(root);
@@ -77,7 +81,7 @@ impl Remote {
     pub fn session(&self) -> Option<Process> {
         match self {
             Self::OpenSsh(server) => server.session(),
-            Self::Embedded(_) => None,
+            Self::Administered(_) | Self::Embedded(_) => None,
         }
     }
 
@@ -89,6 +93,7 @@ impl Remote {
                 session.kill();
                 wait_gone("the session", session);
             }
+            Self::Administered(_) => panic!("its sessions leave no number behind"),
             Self::Embedded(server) => server.kill(),
         }
     }
@@ -102,7 +107,7 @@ impl Remote {
 
     pub fn openssh(&self) -> &OpenSsh {
         match self {
-            Self::OpenSsh(server) => server,
+            Self::OpenSsh(server) | Self::Administered(server) => server,
             Self::Embedded(_) => panic!("this scene is OpenSSH's"),
         }
     }
