@@ -49,7 +49,7 @@ pub const CASES: &[Case] = &[
         "FILE is removed while it is sent",
         vanishing,
     ),
-    Case::command(Code::SOURCE_CHANGED, "limosa send --rate 40m FILE HOST:", "FILE grows all the time", changing),
+    Case::command(Code::SOURCE_CHANGED, "limosa send --rate 200m FILE HOST:", "FILE grows all the time", changing),
     Case::command(
         Code::READ_FAILED,
         "limosa send /sys/class/net/lo/speed HOST:",
@@ -65,6 +65,9 @@ pub const CASES: &[Case] = &[
         large_download,
     ),
 ];
+
+/// More bytes than a sender reads ahead: for a while it has not seen the end.
+const HUGE: usize = 90_000_000;
 
 fn small_download(scene: &mut Scene) -> Option<Finished> {
     download(scene, 1000)
@@ -131,8 +134,7 @@ fn link_loop(scene: &mut Scene) -> Option<Finished> {
 
 fn vanishing(scene: &mut Scene) -> Option<Finished> {
     let _server = scene.limosad()?;
-    // More than a sender reads ahead: it has not seen the end yet.
-    let file = scene.file("FILE", 90_000_000);
+    let file = scene.file("FILE", HUGE);
     let running = scene.spawn();
     scene.until_it_flows();
     fs::remove_file(file).unwrap();
@@ -140,10 +142,10 @@ fn vanishing(scene: &mut Scene) -> Option<Finished> {
 }
 
 fn changing(scene: &mut Scene) -> Option<Finished> {
-    /// Often enough for every attempt to see it, rarely enough to stay small.
+    /// Often enough for every attempt to see it.
     const OFTEN: Duration = Duration::from_millis(5);
     let _server = scene.limosad()?;
-    let path = scene.file("FILE", LARGE);
+    let path = scene.file("FILE", HUGE);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
