@@ -7,6 +7,7 @@
 //!
 //! `--law` runs the rate-control law alone, without the transport above it;
 //! `--rate R`, `--rtt T`, `--loss P` keep the cells with that value alone;
+//! `--cell RATE,RTT,LOSS` runs that line instead;
 //! `--queue 5ms|4bdp` sets another queue than 50 ms; `--seed N`. Ends with the
 //! number of cells that miss a bar, and fails if there are any.
 
@@ -81,6 +82,14 @@ fn narrow(options: &mut Options, flag: &str, value: &str) -> Result<(), Box<dyn 
         "--loss" => {
             let loss = value.trim_end_matches('%').parse::<f64>()? / 100.0;
             options.cells.retain(|cell| cell.loss == loss);
+        }
+        "--cell" => {
+            let [rate, rtt, loss] = value.split(',').collect::<Vec<_>>()[..] else {
+                return Err(format!("{value} is not RATE,RTT,LOSS").into());
+            };
+            let loss = loss.trim_end_matches('%').parse::<f64>()? / 100.0;
+            let queue = Queue::Time(Duration::from_millis(50));
+            options.cells = vec![Cell { rate: rate.parse()?, rtt: parse_time(rtt)?, loss, queue }];
         }
         "--queue" => {
             for cell in &mut options.cells {

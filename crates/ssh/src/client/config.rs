@@ -37,7 +37,7 @@ impl EffectiveConfig {
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = match tokio::time::timeout(ASK_TIME, command.output()).await {
             Err(_) => return Err(SshError::Configuration("`ssh -G` does not answer".into())),
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Ok(Err(error)) if is_absent(&error) => return Ok(None),
             Ok(Err(source)) => {
                 return Err(SshError::NoProgram { program: program.to_owned(), source });
             }
@@ -176,6 +176,11 @@ const HARMLESS: &[&str] = &[
     "visualhostkey",
 ];
 
+/// A program that may not be run is as good as none.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
+}
+
 fn split_keyword(line: &str) -> Option<(String, &str)> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -198,6 +203,14 @@ mod tests {
 
     fn plain(text: &str) -> Result<EffectiveConfig, String> {
         EffectiveConfig::parse_plain(text, &"prod".parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_program_that_may_not_be_run_is_as_good_as_none() {
+        let target = "prod".parse().unwrap();
+        for program in ["/etc/passwd", "/nowhere/ssh"] {
+            assert!(EffectiveConfig::ask(Path::new(program), None, &target).await.unwrap().is_none(), "{program}");
+        }
     }
 
     #[test]
