@@ -3,6 +3,7 @@
 //! A bounded queue of operations goes in, completions come out in whatever
 //! order the disk finishes them, and the data path is woken for each.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,6 +15,8 @@ pub struct FileThreads<O, D> {
     operations: Option<SyncSender<O>>,
     completions: Receiver<D>,
     threads: Vec<JoinHandle<()>>,
+    /// A thread panicked: what it had in hands will never be completed.
+    broken: Arc<AtomicBool>,
 }
 
 impl<O: Send + 'static, D: Send + 'static> FileThreads<O, D> {
@@ -33,14 +36,19 @@ impl<O: Send + 'static, D: Send + 'static> FileThreads<O, D> {
         let (outgoing, completions) = sync_channel(queue + count.max(1));
         let incoming = Arc::new(Mutex::new(incoming));
         let work = Arc::new((perform, wake));
+        let broken = Arc::new(AtomicBool::new(false));
         let threads = (0..count.max(1))
             .map(|index| {
                 let (incoming, outgoing, work) = (Arc::clone(&incoming), outgoing.clone(), Arc::clone(&work));
+                let broken = Arc::clone(&broken);
                 let name = format!("files-{index}");
-                std::thread::Builder::new().name(name).spawn(move || serve(&incoming, &outgoing, &work.0, &work.1))
+                std::thread::Builder::new().name(name).spawn(move || {
+                    let _alarm = Alarm { broken: &broken, wake: &work.1 };
+                    serve(&incoming, &outgoing, &work.0, &work.1);
+                })
             })
             .collect::<std::io::Result<Vec<_>>>()?;
-        Ok(Self { operations: Some(operations), completions, threads })
+        Ok(Self { operations: Some(operations), completions, threads, broken })
     }
 
     /// Queues an operation, or gives it back where the queue is full.
@@ -69,8 +77,11 @@ impl<O: Send + 'static, D: Send + 'static> FileThreads<O, D> {
     /// A completion, if one is there.
     ///
     /// # Errors
-    /// [`PoolBroken`] if the threads have ended: one of them panicked.
+    /// [`PoolBroken`] if a thread panicked.
     pub fn completed(&self) -> Result<Option<D>, PoolBroken> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(PoolBroken);
+        }
         match self.completions.try_recv() {
             Ok(completion) => Ok(Some(completion)),
             Err(TryRecvError::Empty) => Ok(None),
@@ -79,10 +90,25 @@ impl<O: Send + 'static, D: Send + 'static> FileThreads<O, D> {
     }
 }
 
-/// All file threads have ended, which only a fault of ours can cause.
+/// A file thread panicked, which only a fault of ours can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the file threads have ended")]
+#[error("a file thread panicked")]
 pub struct PoolBroken;
+
+/// Tells of the panic of the thread that holds it.
+struct Alarm<'a> {
+    broken: &'a AtomicBool,
+    wake: &'a dyn Fn(),
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.broken.store(true, Ordering::Release);
+            (self.wake)();
+        }
+    }
+}
 
 fn serve<O, D>(incoming: &Mutex<Receiver<O>>, outgoing: &SyncSender<D>, perform: &dyn Fn(O) -> D, wake: &dyn Fn()) {
     loop {
@@ -141,6 +167,19 @@ mod tests {
         let mut done: Vec<_> = std::iter::from_fn(|| pool.completed().unwrap()).collect();
         done.sort_unstable();
         assert_eq!(done, (0..100).map(|n| n * 2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_noticed_though_others_go_on() {
+        let wakes = Arc::new(Wakes::default());
+        let wake = Arc::clone(&wakes);
+        let work = |n: u32| if n == 3 { panic!("a fault, as the test wants it") } else { n };
+        let pool = FileThreads::start(2, 100, work, move || wake.add()).unwrap();
+        for n in 0..10 {
+            pool.submit(n).unwrap();
+        }
+        wakes.wait_for(10);
+        assert_eq!(pool.completed(), Err(PoolBroken));
     }
 
     #[test]
