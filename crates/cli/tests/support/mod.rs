@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use limosa_ssh::server::ServerKey;
 use tempfile::TempDir;
 
 /// The one deadline: whatever is waited for happens well before it.
@@ -84,10 +85,14 @@ impl Lab {
         self.path("there")
     }
 
-    /// The private key of this name, made by ssh-keygen when first asked for.
+    /// The private key of this name, made when first asked for: by ssh-keygen,
+    /// or by our own hand on machines without OpenSSH.
     pub fn key(&self, name: &str) -> PathBuf {
         let path = self.path(name);
-        if !path.exists() {
+        if !path.exists() && find("ssh-keygen").is_none() {
+            let key = ServerKey::load_or_generate(&path).unwrap();
+            fs::write(path.with_extension("pub"), key.public_line()).unwrap();
+        } else if !path.exists() {
             let mut command = Command::new("ssh-keygen");
             command.args(["-q", "-t", "ed25519", "-C", name, "-N", "", "-f"]).arg(&path);
             assert!(command.stdin(Stdio::null()).status().unwrap().success(), "ssh-keygen");
