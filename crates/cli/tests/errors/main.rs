@@ -63,6 +63,10 @@ fn every_code_has_its_case() {
 
 #[test]
 fn every_command_ends_as_the_table_says() {
+    // Most scenes have one of them.
+    if let Some(missing) = ["sshd", "ssh", "ssh-keygen"].into_iter().find(|program| support::find(program).is_none()) {
+        return support::skip(missing);
+    }
     let both = |case: &'static Case| [(case, Form::Text), (case, Form::Json)];
     let mut plays: Vec<_> = cases().flat_map(both).filter(|(case, form)| case.speaks(*form)).collect();
     // From the end are taken those that take longest.
