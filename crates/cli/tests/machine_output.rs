@@ -101,7 +101,7 @@ fn exit_codes_of_logins_that_fail(kind: Kind) {
         let client = Client::logging_in(&lab, &remote, "send", &login).args(["--json", "--ssh", ssh, "f"]);
         client.arg(remote.place(&lab, "")).run()
     };
-    for ssh in ["builtin", "system"] {
+    for ssh in support::ssh_clients() {
         let stranger = send(Login::Key(lab.key("stranger")), ssh);
         assert_eq!((stranger.exit(), &stranger.summary()["code"]), (Some(12), &Value::from(300)), "{stranger}");
         let missing = send(Login::Key(lab.path("no-such-key")), ssh);
@@ -128,7 +128,7 @@ fn host_keys_that_are_not_trusted_are_told_apart(kind: Kind) {
     assert_eq!(known.lines, [""; 0]);
     let own = fs::read_to_string(lab.path("known_hosts")).unwrap();
     fs::write(lab.path("revoked"), format!("{own}@revoked {own}")).unwrap();
-    for ssh in ["builtin", "system"] {
+    for ssh in support::ssh_clients() {
         let unknown = send("none", ssh);
         assert_eq!((unknown.exit(), &unknown.summary()["code"]), (Some(12), &Value::from(301)), "{unknown}");
         let changed = send("other", ssh);

@@ -52,6 +52,15 @@ pub fn find(program: &str) -> Option<PathBuf> {
     directories.map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
+/// The SSH clients to test with; without the system's, the skip is reported.
+pub fn ssh_clients() -> &'static [&'static str] {
+    if find("ssh").is_some() {
+        return &["builtin", "system"];
+    }
+    skip("ssh");
+    &["builtin"]
+}
+
 /// Who runs the tests.
 pub fn user() -> String {
     let name = Command::new("id").arg("-un").output().unwrap().stdout;
