@@ -27,6 +27,7 @@ pub mod client;
 mod error;
 pub mod front;
 pub mod known_hosts;
+pub mod login;
 pub mod prompt;
 pub mod request;
 pub mod server;

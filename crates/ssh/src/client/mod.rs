@@ -28,6 +28,7 @@ pub use memory::{Remote, RemoteMemory};
 
 use crate::channel;
 use crate::known_hosts::{HostName, KnownHosts};
+use crate::login::SystemLogin;
 use crate::{Channel, NoPrompt, Prompt, SESSION_COMMAND, Secret, SshError, Target};
 use config::EffectiveConfig;
 use courier::{Courier, Remembering};
@@ -290,7 +291,9 @@ impl Plan {
             .host()
             .to_owned();
         let user = request.target.user().or_else(|| config.get("user"));
-        let user = user.map(str::to_owned).or_else(|| std::env::var("USER").ok());
+        let told = || std::env::var("USER").ok().filter(|name| !name.is_empty());
+        let user = user.map(str::to_owned).or_else(told);
+        let user = user.or_else(|| SystemLogin::current().ok().map(|login| login.name));
         let user = user.ok_or_else(|| SshError::Configuration("no login name; give user@host".into()))?;
         let ports = ports(&request, &config)?;
         let port = *ports.first().unwrap_or(&DEFAULT_PORT);
