@@ -7,7 +7,7 @@
 //!
 //! Options: `--queue 50ms|4bdp|12000b`, `--secs N`, `--seed N` (or `1-3` for
 //! several runs), `--policy fair|fixed`, `--target RATE`, `--flows N`,
-//! `--stagger TIME`, `--cubic before|after` and `--bbr before|after` (5 s before
+//! `--stagger TIME`, `--longer TIME` (round trip, from flow to flow), `--cubic before|after` and `--bbr before|after` (5 s before
 //! or after), `--kind cubic|bbr` (TCP alone instead of a policy), `--burst
 //! TIME`, `--at TIME:rate=R|rtt=T|loss=P|blackout=on|blackout=off` (repeatable),
 //! `--pause FROM-UNTIL`, `--offset TIME` (receivers' clocks), `--csv FILE`,
@@ -38,6 +38,7 @@ struct Flows {
     plan: FlowPlan,
     count: u32,
     stagger: Duration,
+    longer: Duration,
     rivals: Vec<(Kind, bool)>,
 }
 
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
 
 fn options(mut args: impl Iterator<Item = String>) -> Result<Options, Failure> {
     let mut line = args.next().ok_or("which line? For example 1gbit,100ms,1%")?;
-    let mut flows = Flows { plan: FlowPlan::fair(), count: 1, stagger: Duration::ZERO, rivals: Vec::new() };
+    let mut flows =
+        Flows { plan: FlowPlan::fair(), count: 1, stagger: Duration::ZERO, longer: Duration::ZERO, rivals: Vec::new() };
     let placeholder = "1gbit,1ms".parse::<LineSettings>()?;
     let mut options =
         Options { scenario: Scenario::new(placeholder), seeds: 1..=1, csv: None, svg: None, per_flow: false };
@@ -86,6 +88,7 @@ fn flow_option(flows: &mut Flows, flag: &str, value: &str) -> Result<(), Failure
     match flag {
         "--flows" => flows.count = value.parse()?,
         "--stagger" => flows.stagger = parse_time(value)?,
+        "--longer" => flows.longer = parse_time(value)?,
         "--cubic" => flows.rivals.push((Kind::Cubic, before(value)?)),
         "--bbr" => flows.rivals.push((Kind::Bbr, before(value)?)),
         "--burst" => plan.sender.burst = parse_time(value)?,
@@ -143,7 +146,8 @@ fn place(scenario: &mut Scenario, flows: &Flows) {
     let five = Duration::from_secs(5);
     let late = if flows.rivals.iter().any(|(_, before)| *before) { five } else { Duration::ZERO };
     for index in 0..flows.count {
-        scenario.flows.push(flows.plan.clone().starting(late + flows.stagger * index));
+        let longer = flows.longer * index;
+        scenario.flows.push(flows.plan.clone().with_longer_rtt(longer).starting(late + flows.stagger * index));
     }
     for (kind, before) in &flows.rivals {
         let start = if *before { Duration::ZERO } else { late + five };

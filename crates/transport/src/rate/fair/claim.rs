@@ -8,6 +8,7 @@
 //! queue builds which makes others of our kind yield, until it has a good part,
 //! or pressing does not help any more.
 
+use super::share::Share;
 use super::{Sample, later};
 use crate::Time;
 
@@ -20,6 +21,8 @@ const PART: f64 = 0.38;
 /// the line.
 const PRESSURE: f64 = 1.4;
 const PRESSURE_MOST: f64 = 0.06;
+/// The same, relative to the goal, where it is agreed: others may press too.
+const PRESSURE_AGREED: f64 = 0.12;
 /// Round trips that a claim lasts at most, and between two looks at progress.
 const LONGEST: f64 = 20.0;
 const LOOK: f64 = 3.0;
@@ -43,7 +46,9 @@ pub(super) struct Claim {
 pub(super) enum Step {
     /// Send at least this much.
     Press(f64),
-    /// Enough, or too much of a queue.
+    /// Too much of a queue: let it fall first.
+    Wait,
+    /// Enough, or no use.
     Over,
     /// Sending more brings no more: there is no more, whatever trains say.
     InVain,
@@ -61,6 +66,17 @@ impl Claim {
         })
     }
 
+    /// Begins where flows of our kind agree that `goal` is ours.
+    pub(super) fn agreed(s: &Sample, goal: f64, share: &Share) -> Self {
+        Self {
+            goal,
+            step: PRESSURE_AGREED * goal,
+            until: later(s.now, LONGEST * s.base_rtt.max(s.interval)),
+            look: later(s.now, LOOK * s.base_rtt.max(s.interval)),
+            before: share.rate,
+        }
+    }
+
     /// The rate that is claimed.
     pub(super) fn goal(&self) -> f64 {
         self.goal
@@ -71,11 +87,15 @@ impl Claim {
         self.look = later(s.now, LOOK * s.base_rtt.max(s.interval));
     }
 
-    /// Presses on, or ends.
-    pub(super) fn on_sample(&mut self, s: &Sample, rate: f64, target: f64) -> Step {
-        let deep = s.queue > 2.0 * target + QUEUE * s.horizon();
-        if rate >= self.goal || s.now >= self.until || deep {
+    /// Presses on, waits, or ends. `room` is the queue that may build, in
+    /// seconds, `congested` that there is loss already.
+    pub(super) fn on_sample(&mut self, s: &Sample, rate: f64, room: f64, congested: bool) -> Step {
+        if rate >= self.goal || s.now >= self.until {
             return Step::Over;
+        }
+        if congested || s.queue > room.min(QUEUE * s.horizon()) {
+            self.postpone(s);
+            return Step::Wait;
         }
         if s.now >= self.look {
             if rate < PROGRESS * self.before {
@@ -91,21 +111,38 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rate::fair::loss::BaselineLoss;
+
+    /// What `claim` does where `rate` passes and a queue of 5 ms may build.
+    fn step(claim: &mut Claim, s: &Sample, rate: f64) -> Step {
+        claim.on_sample(s, rate, 0.005, false)
+    }
 
     #[test]
     fn a_claim_presses_on_to_its_goal() {
         let s = Sample::calm(1.0, 10e6);
         assert!(Claim::begin(&s, 100e6, 125e6).is_none(), "nothing to claim");
         let mut claim = Claim::begin(&s, 10e6, 125e6).expect("crowded");
-        assert_eq!(claim.on_sample(&s, 10e6, 0.0025), Step::Press(14e6));
-        assert_eq!(claim.on_sample(&s, 30e6, 0.0025), Step::Press(30e6 + 0.06 * 125e6));
-        assert_eq!(claim.on_sample(&s, 50e6, 0.0025), Step::Over);
+        assert_eq!(step(&mut claim, &s, 10e6), Step::Press(14e6));
+        assert_eq!(step(&mut claim, &s, 30e6), Step::Press(30e6 + 0.06 * 125e6));
+        assert_eq!(step(&mut claim, &s, 50e6), Step::Over);
     }
 
     #[test]
-    fn it_ends_where_pressing_brings_nothing_or_too_much_of_a_queue() {
+    fn it_ends_where_pressing_brings_nothing() {
         let mut claim = Claim::begin(&Sample::calm(1.0, 10e6), 10e6, 125e6).expect("crowded");
-        assert_eq!(claim.on_sample(&Sample::calm(1.1, 10e6).with_queue(0.05), 10e6, 0.0025), Step::Over);
-        assert_eq!(claim.on_sample(&Sample::calm(1.2, 10e6), 10e6, 0.0025), Step::InVain);
+        assert_eq!(step(&mut claim, &Sample::calm(1.2, 10e6), 10e6), Step::InVain);
+    }
+
+    #[test]
+    fn it_waits_for_a_queue_to_fall_and_goes_on() {
+        let share = Share::new(10e6, BaselineLoss::default());
+        let mut claim = Claim::agreed(&Sample::calm(1.0, 10e6), 50e6, &share);
+        let deep = Sample::calm(1.1, 10e6).with_queue(0.006);
+        assert_eq!(step(&mut claim, &deep, 10e6), Step::Wait);
+        let s = Sample::calm(1.2, 10e6);
+        assert_eq!(claim.on_sample(&s, 10e6, 0.005, true), Step::Wait, "loss");
+        assert_eq!(step(&mut claim, &s, 10e6), Step::Press(14e6), "no progress was due while it waited");
+        assert_eq!(step(&mut claim, &Sample::calm(2.1, 10e6), 10e6), Step::Over, "not for ever");
     }
 }

@@ -8,6 +8,7 @@
 use super::claim::{self, Claim};
 use super::down::{self, Down};
 use super::drain::{self, Company, Drain, Grid, Watch};
+use super::level::{self, Level};
 use super::profile::Profile;
 use super::rivals::Rivals;
 use super::share::{Judged, Share};
@@ -44,8 +45,24 @@ const BAR: (f64, f64) = (2.0, 20.0);
 /// rate held: a few packets behind each other are no queue, and a target below
 /// what can be told from none would keep the search from ever starting.
 const TARGET_FLOOR: (f64, f64) = (0.000_5, 4_500.0);
+/// From this part of the best rate on there is nobody to give way to.
+const ALL: f64 = 0.95;
+/// At most so much of the share is kept when giving way.
+const GIVE_WAY: f64 = 0.85;
+/// Who gave way holds still for so many round trips.
+const GIVING_WAY: f64 = 4.0;
+/// Part of a buffer that a claim may fill.
+const CLAIM_ROOM: f64 = 0.4;
+/// Least that is sent of the share when stepping aside, inverted.
+const GIVEN: f64 = 1.0 / Verify::FACTOR;
+/// A queue of so many seconds is one, however high the target.
+const SEEN: f64 = 0.001_5;
 /// After a claim so many drains go as deep as they may.
 const DEEP_DRAINS: u32 = 4;
+/// For so many seconds after company came, drains are as frequent as they may:
+/// a newcomer must see the base delay. Flows on longer paths drain seldom, and
+/// should not gain from it.
+const GATHERING: f64 = 4.0;
 /// Below this part of the best rate, a queue that holds us back is looked into.
 const FALLEN: f64 = 0.5;
 /// Round trips of lasting excess loss before going down, and between two such.
@@ -60,18 +77,23 @@ pub(super) struct DelayMode {
     limit: Option<BufferLimit>,
     excess_since: Option<Time>,
     last_down: Option<Time>,
-    grid: Grid,
+    /// Points for all, and for those who have company since lately.
+    grid: (Grid, Grid),
+    company_since: Option<Time>,
     aside: Option<Aside>,
     watch: Option<Watch>,
+    level: Level,
+    /// The queue that stood still until the drain that is watched.
+    agreed: Option<f64>,
     standing: Standing,
+    /// When we last sent less of our own accord.
+    stepped_aside: Option<Time>,
     alike_until: Option<Time>,
     rivals: Rivals,
     left: Option<Left>,
     claim: Option<Claim>,
     claimed: Option<f64>,
-    /// After a claim: no more than this until a drain has shown the base delay,
-    /// for a newcomer may have taken the queue of others for it.
-    hold: Option<f64>,
+    hold: Option<Hold>,
     /// Drains to come that go deep, after a claim.
     deep_drains: u32,
 }
@@ -107,6 +129,15 @@ impl Left {
     }
 }
 
+/// No more than so much until a drain, or for so long. After a claim, a
+/// newcomer may have taken the queue of others for the base delay; after giving
+/// way, others need time to take what they are left.
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    rate: f64,
+    until: Time,
+}
+
 /// A shallow buffer, learnt from loss.
 #[derive(Clone, Copy, Debug)]
 struct BufferLimit {
@@ -132,7 +163,8 @@ impl DelayMode {
     /// Follows start-up.
     pub(super) fn after_startup(s: &Sample, share: &Share) -> Self {
         let claim = Claim::begin(s, share.rate, share.hint);
-        Self { claim, deep_drains: if claim.is_some() { DEEP_DRAINS } else { 0 }, ..Self::default() }
+        let deep_drains = if claim.is_some() { DEEP_DRAINS } else { 0 };
+        Self { claim, deep_drains, ..Self::default() }
     }
 
     pub(super) fn phase(&self) -> &'static str {
@@ -155,6 +187,9 @@ impl DelayMode {
         limited: bool,
     ) -> (f64, Option<Change>) {
         self.set_target(s, judged, share, profile, limited);
+        if self.aside.is_some() {
+            self.stepped_aside = Some(s.now);
+        }
         let change = self.step_aside(s, share);
         if change.is_some() {
             return (share.rate, change);
@@ -167,6 +202,8 @@ impl DelayMode {
             let may = !judged.congested && !limited && !barred && self.aside.is_none();
             self.search.on_sample(s, self.target, share.rate, may);
             self.press(s, judged, share);
+            let calm = may && !self.search.active() && self.claim.is_none();
+            self.level.on_sample(s, calm);
             let change = self.watch_company(s, judged, share, profile);
             let longer = self.standing.on_sample(s, !judged.congested && share.rate < FALLEN * share.best());
             let change = change.or(longer.map(Change::Longer));
@@ -208,16 +245,19 @@ impl DelayMode {
         if self.aside.is_some() {
             claim.postpone(s);
         }
-        match claim.on_sample(s, judged.rate, self.target) {
-            claim::Step::Press(rate) if !judged.congested => {
-                self.claimed = Some(rate);
-                self.claim = Some(claim);
-                return;
-            }
+        let room = 2.0 * self.target + CLAIM_ROOM * self.limit.map_or(f64::MAX, |limit| limit.queue);
+        let step = claim.on_sample(s, judged.rate, room, judged.congested);
+        match step {
+            claim::Step::Press(rate) => self.claimed = Some(rate),
             claim::Step::InVain => share.hint = 0.0,
-            _ => {}
+            claim::Step::Wait | claim::Step::Over => {}
         }
-        self.hold = Some(claim.goal());
+        if matches!(step, claim::Step::Press(_) | claim::Step::Wait) {
+            self.claim = Some(claim);
+            return;
+        }
+        let until = later(s.now, drain::period(s.base_rtt) + 2.0 * s.base_rtt);
+        self.hold = Some(Hold { rate: claim.goal(), until });
     }
 
     fn set_target(&mut self, s: &Sample, judged: &Judged, share: &Share, profile: &Profile, limited: bool) {
@@ -284,13 +324,20 @@ impl DelayMode {
                 return;
             }
             let gain = if self.search.active() || self.claim.is_some() { 1.0 } else { 2.0 * gain };
-            let most = self.hold.map_or(f64::MAX, |hold| hold.max(share.rate));
+            let hold = self.hold.filter(|hold| s.now < hold.until);
+            let most = hold.map_or(f64::MAX, |hold| hold.rate.max(share.rate));
             share.approach(x.min(most), gain.min(GAIN_MOST));
             return;
         }
         let busy = s.full && s.queue_low > self.target / 4.0;
         let dropped = judged.excess > 0.0 && judged.overflow && s.sent > BUSY * share.rate;
         if limited || !(busy || dropped) {
+            return;
+        }
+        // What we left to others for a moment is not lost to them.
+        let given = self.stepped_aside.is_some_and(|at| at >= s.oldest);
+        let x = if given { x * (share.rate / s.sent).clamp(1.0, GIVEN) } else { x };
+        if x >= share.rate {
             return;
         }
         let collapsed = x < 0.75 * share.rate && s.queue > 2.0 * self.target;
@@ -332,23 +379,33 @@ impl DelayMode {
     }
 
     fn begin_aside(&mut self, s: &Sample, judged: &Judged, share: &mut Share) {
-        let due = self.grid.passed(s.now, drain::period(s.base_rtt));
+        let due = self.drain_due(s, share);
         if matches!(self.aside, Some(Aside::Verify(_) | Aside::Down(_))) {
             return;
         }
         if self.down_due(s, judged, share) {
             self.last_down = Some(s.now);
             self.excess_since = None;
-            self.aside = Some(Aside::Down(Down::begin(s)));
-        } else if due && (s.queue > 0.3 * share.scale(self.target) || self.deep_drains > 0) {
+            self.aside = Some(Aside::Down(Down::begin(s, share.baseline.rate())));
+        } else if due && (s.queue > SEEN.min(0.3 * share.scale(self.target)) || self.deep_drains > 0) {
             self.hold = None;
             let drain = Drain::begin(s, self.deep_drains > 0);
-            if s.queue > 0.6 * self.target {
-                self.watch = Some(Watch::begin(s, &drain, share));
-            }
+            self.watch = Some(Watch::begin(s, &drain, share));
+            self.agreed = self.level.settled(s);
             self.aside = Some(Aside::Drain(drain));
             self.deep_drains = self.deep_drains.saturating_sub(1);
         }
+    }
+
+    fn drain_due(&mut self, s: &Sample, share: &Share) -> bool {
+        let all = self.grid.0.passed(s.now, drain::period(s.base_rtt));
+        let few = self.grid.1.passed(s.now, drain::period_in_company(s.base_rtt));
+        if share.rate > ALL * share.best() {
+            self.company_since = None;
+            return all;
+        }
+        let since = *self.company_since.get_or_insert(s.now);
+        all || (few && seconds_since(s.now, since) < GATHERING)
     }
 
     fn down_due(&self, s: &Sample, judged: &Judged, share: &Share) -> bool {
@@ -366,7 +423,7 @@ impl DelayMode {
             Some(Company::Alike) => {
                 let bar = 2.6 * drain::period(s.base_rtt);
                 self.alike_until = Some(later(s.now, bar));
-                self.give_back(watch.queue_before(s), share, profile);
+                self.agree(s, &watch, share, profile);
             }
             Some(Company::Nobody) if s.queue > 1.2 * self.target => return Some(Change::Longer(s.queue)),
             Some(_) => {}
@@ -374,15 +431,22 @@ impl DelayMode {
         None
     }
 
-    /// After a claim among flows of our kind, the queue they hold says what
-    /// each has: a claim that took more is corrected.
-    fn give_back(&mut self, queue: f64, share: &mut Share, profile: &Profile) {
-        if self.deep_drains == 0 || self.claim.is_some() {
+    /// Goes to what the queue says that each should have: down at once, up no
+    /// faster than others make room.
+    fn agree(&mut self, s: &Sample, watch: &Watch, share: &mut Share, profile: &Profile) {
+        let Some(queue) = self.agreed.take().map(|queue| queue + watch.lowered(s)) else {
             return;
-        }
-        let even = profile.rate_at(queue).filter(|even| share.rate > 1.25 * even);
-        if let Some(even) = even {
-            share.approach(even.max(0.4 * share.rate), 1.0);
+        };
+        match level::step(share.rate, queue, profile) {
+            // Who has all of the line is alone, whatever the queue says.
+            Some(rate) if rate < share.rate && share.rate > ALL * share.best() => {}
+            Some(rate) if rate < share.rate => {
+                let rate = rate.max(GIVE_WAY * share.rate);
+                share.approach(rate, 1.0);
+                self.hold = Some(Hold { rate, until: later(s.now, GIVING_WAY * s.horizon()) });
+            }
+            Some(rate) => self.claim = Some(Claim::agreed(s, rate, share)),
+            None => {}
         }
     }
 

@@ -7,9 +7,12 @@ use crate::Time;
 
 /// Packets that must have been seen.
 const EVIDENCE: f64 = 100.0;
+/// Losses that make a rate, and packets that suffice in any case.
+const LOSSES: f64 = 5.0;
+const MOST_EVIDENCE: f64 = 2_000.0;
 /// Round trips after which the attempt is given up if the queue did not empty,
 /// and if too little was seen.
-const PATIENCE: (f64, f64) = (4.0, 40.0);
+const PATIENCE: (f64, f64) = (4.0, 12.0);
 /// Queueing delay in seconds below which a queue counts as empty, however low
 /// the target: a few packets behind each other on a slow line, and the grain of
 /// clocks. A target lowered to what a tiny buffer seems to hold would otherwise
@@ -23,6 +26,8 @@ pub(super) struct Down {
     enough: Time,
     arrived: bool,
     given_up: (Time, Time),
+    /// Packets that suffice even if next to none of them is lost.
+    wanted: f64,
     count: LossCount,
 }
 
@@ -39,13 +44,15 @@ impl Down {
     /// Share of the rate to send at.
     pub(super) const FACTOR: f64 = 0.85;
 
-    pub(super) fn begin(s: &Sample) -> Self {
+    /// `known` is the loss rate believed in so far.
+    pub(super) fn begin(s: &Sample, known: f64) -> Self {
         let trip = s.base_rtt.max(s.interval);
         Self {
             began: s.now,
             enough: later(s.now, trip),
             arrived: false,
             given_up: (later(s.now, PATIENCE.0 * trip + s.rtt), later(s.now, PATIENCE.1 * trip)),
+            wanted: (LOSSES / known.max(1e-6)).min(MOST_EVIDENCE),
             count: LossCount::default(),
         }
     }
@@ -57,12 +64,18 @@ impl Down {
         }
         // The first report after the change still counts packets from before.
         self.arrived = s.newest >= self.began;
-        if s.newest >= self.enough && self.count.packets >= EVIDENCE {
+        let (early, late) = self.given_up;
+        let seen = self.count.packets >= EVIDENCE;
+        if seen && s.newest >= self.enough && (self.says_enough() || s.now >= late) {
             return Some(Outcome::Baseline(self.count.rate()));
         }
-        let (early, late) = self.given_up;
         let given_up = if self.count.packets == 0.0 { early } else { late };
         (s.now >= given_up).then_some(Outcome::Nothing)
+    }
+
+    /// Whether chance can no longer hide the loss known so far, or invent one.
+    fn says_enough(&self) -> bool {
+        self.count.lost >= LOSSES || self.count.packets >= self.wanted
     }
 }
 
@@ -71,7 +84,7 @@ mod tests {
     use super::*;
 
     fn run(s: impl Fn(f64) -> Sample) -> Option<Outcome> {
-        let mut down = Down::begin(&s(1.0));
+        let mut down = Down::begin(&s(1.0), 0.01);
         (1..80).find_map(|i| down.on_sample(&s(1.0 + f64::from(i) * 0.00625), 0.0025))
     }
 
@@ -86,7 +99,7 @@ mod tests {
     #[test]
     fn a_target_below_what_can_be_seen_does_not_hide_the_lines_loss() {
         let sample = |now| Sample::calm(now, 1e7).with_loss(0.1).with_queue(0.000_11);
-        let mut down = Down::begin(&sample(1.0));
+        let mut down = Down::begin(&sample(1.0), 0.01);
         let outcome = (1..200).find_map(|i| down.on_sample(&sample(1.0 + f64::from(i) * 0.0125), 0.000_25));
         let Some(Outcome::Baseline(rate)) = outcome else { panic!("no baseline: {outcome:?}") };
         assert!((rate - 0.1).abs() < 1e-9);

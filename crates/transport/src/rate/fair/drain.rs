@@ -14,6 +14,9 @@ use crate::Time;
 const STEP: f64 = 2.0;
 /// A step for each of so many parts of a second that a round trip takes.
 const TRIPS_PER_STEP: f64 = 5.0;
+/// Where there is company a half of the step, and a quarter, is enough for
+/// round trips up to so many seconds.
+const SHORT: (f64, f64) = (0.06, 0.03);
 /// A queue below this, in seconds, is empty.
 const EMPTY: f64 = 0.0003;
 /// Most that the rate is cut by.
@@ -22,6 +25,16 @@ const DEEPEST: f64 = 0.3;
 /// Length of the grid's period for a round trip of `rtt`.
 pub(super) fn period(rtt: f64) -> f64 {
     STEP * (TRIPS_PER_STEP * rtt).ceil().clamp(1.0, 30.0)
+}
+
+/// The same among others on a short path, where drains cost little and show
+/// newcomers the base delay.
+pub(super) fn period_in_company(rtt: f64) -> f64 {
+    match rtt {
+        short if short <= SHORT.1 => STEP / 4.0,
+        short if short <= SHORT.0 => STEP / 2.0,
+        _ => period(rtt),
+    }
 }
 
 /// Tells when a point of the grid was passed.
@@ -52,10 +65,8 @@ impl Drain {
     /// may have taken a standing queue for its base delay.
     pub(super) fn begin(s: &Sample, deep: bool) -> Self {
         let length = (1.3 * s.base_rtt).max(4.0 * s.queue) + 2.0 * s.interval;
-        if deep {
-            return Self { until: later(s.now, length), cut: DEEPEST };
-        }
-        Self { until: later(s.now, length), cut: (1.3 * (s.queue + 0.001) / s.horizon()).clamp(0.02, DEEPEST) }
+        let cut = (1.3 * (s.queue + 0.001) / s.horizon()).clamp(0.02, DEEPEST);
+        Self { until: later(s.now, length), cut: if deep { DEEPEST } else { cut } }
     }
 
     /// Share of the rate to send at.
@@ -116,9 +127,9 @@ impl Watch {
         }
     }
 
-    /// The queue before the drain, by the base delay as known by now.
-    pub(super) fn queue_before(&self, s: &Sample) -> f64 {
-        self.before + (self.base - s.base_delay).max(0.0)
+    /// By how much the base delay has fallen since the drain began.
+    pub(super) fn lowered(&self, s: &Sample) -> f64 {
+        (self.base - s.base_delay).max(0.0)
     }
 
     /// The verdict, once there is one.

@@ -36,12 +36,8 @@ impl BaselineLoss {
 
     /// `lost` of `packets` went missing where no queue can have dropped them.
     pub(super) fn learn(&mut self, lost: f64, packets: f64) {
-        self.approach(lost, packets, UPWARD_PACKETS);
-    }
-
-    fn approach(&mut self, lost: f64, packets: f64, over: f64) {
         if packets >= 1.0 {
-            let gain = (packets / over).min(1.0);
+            let gain = (packets / UPWARD_PACKETS).min(1.0);
             *self = Self::new(self.0 + gain * (lost / packets - self.0));
         }
     }
@@ -70,7 +66,7 @@ impl Relaxation {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LossCount {
     pub(super) packets: f64,
-    lost: f64,
+    pub(super) lost: f64,
 }
 
 impl LossCount {

@@ -15,6 +15,7 @@ mod compete;
 mod delay;
 mod down;
 mod drain;
+mod level;
 mod loss;
 mod profile;
 mod rivals;

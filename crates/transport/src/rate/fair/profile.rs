@@ -7,7 +7,8 @@ pub(super) struct Profile {
     pub(super) weight: f64,
     /// Target queue at 1 Gbit/s, in seconds.
     pub(super) queue_at_gigabit: f64,
-    /// Bounds of the target queue, in seconds.
+    /// Least target queue in seconds, and the one from which on it grows more
+    /// slowly as the rate falls.
     pub(super) queue_range: (f64, f64),
     /// How to behave beside a competitor that fills the buffer, if at all.
     pub(super) compete: Option<CompeteProfile>,
@@ -28,10 +29,12 @@ pub(super) struct CompeteProfile {
 pub(super) const FAIR: Profile = Profile {
     weight: 1.0,
     queue_at_gigabit: 0.0025,
-    queue_range: (0.0008, 0.012),
+    queue_range: (0.0008, 0.010),
     compete: Some(CompeteProfile { beta: 0.7, growth: 0.4, ceiling: 0.58 }),
 };
 
+/// Largest target queue, in seconds.
+const MOST: f64 = 0.03;
 /// One gigabit, in bytes per second.
 const GIGABIT: f64 = 125e6;
 
@@ -40,16 +43,20 @@ impl Profile {
     /// falls with the rate, and this alone makes equal flows converge: all see
     /// one queue, so they settle where their rates are equal.
     pub(super) fn target_queue(&self, rate: f64) -> f64 {
-        let (least, most) = self.queue_range;
+        let (least, knee) = self.queue_range;
         let target = self.queue_at_gigabit * (GIGABIT * self.weight / rate.max(1.0)).sqrt();
-        target.clamp(least, most)
+        if target > knee {
+            return (knee * target).sqrt().min(MOST);
+        }
+        target.max(least)
     }
 
     /// The rate at which `queue` is the target: what each flow has where all
-    /// agree on it. Unknown beyond the largest target.
-    pub(super) fn rate_at(&self, queue: f64) -> Option<f64> {
-        let rate = GIGABIT * self.weight * (self.queue_at_gigabit / queue.max(1e-6)).powi(2);
-        (queue < self.queue_range.1).then_some(rate)
+    /// agree on it.
+    pub(super) fn rate_at(&self, queue: f64) -> f64 {
+        let knee = self.queue_range.1;
+        let steep = if queue > knee { queue * queue / knee } else { queue };
+        GIGABIT * self.weight * (self.queue_at_gigabit / steep.max(1e-6)).powi(2)
     }
 }
 
@@ -63,13 +70,15 @@ mod tests {
         assert!((millis(100.0) - 7.9).abs() < 0.1);
         assert!((millis(1_000.0) - 2.5).abs() < 1e-9);
         assert!((millis(100_000.0) - 0.8).abs() < 1e-9);
-        assert!((millis(0.0) - 12.0).abs() < 1e-9);
+        assert!((millis(10.0) - 15.8).abs() < 0.1);
+        assert!((millis(0.0) - 30.0).abs() < 1e-9);
     }
 
     #[test]
     fn a_queue_says_what_each_flow_has() {
-        let queue = FAIR.target_queue(31e6);
-        assert!((FAIR.rate_at(queue).unwrap_or(0.0) - 31e6).abs() < 1.0);
-        assert_eq!(FAIR.rate_at(0.012), None);
+        for rate in [5e5, 31e6, 1e9] {
+            let queue = FAIR.target_queue(rate);
+            assert!((FAIR.rate_at(queue) - rate).abs() < 1.0);
+        }
     }
 }

@@ -11,8 +11,8 @@ use crate::rate::measure::sane_pace;
 const MEMORY: f64 = 60.0;
 const PARTS: f64 = 12.0;
 
-/// Relative to the deepest queue seen without loss, queues below this cannot
-/// have overflowed.
+/// Relative to the deepest queue seen, queues below this cannot have
+/// overflowed.
 const OVERFLOW: f64 = 0.7;
 
 /// Estimated share of the bottleneck, and the loss that is not ours.
@@ -29,8 +29,8 @@ pub(super) struct Share {
     best: Best,
     /// What packet trains say the line carries; 0 if they are not believed.
     pub(super) hint: f64,
-    /// Deepest queue seen without any loss, in seconds.
-    deepest: f64,
+    /// Deepest queue seen of late, in seconds: the buffer holds no less.
+    deepest: Best,
 }
 
 impl Share {
@@ -43,7 +43,7 @@ impl Share {
             relaxation: Relaxation::default(),
             best: Best::default(),
             hint: 0.0,
-            deepest: 0.0,
+            deepest: Best::default(),
         }
     }
 
@@ -54,7 +54,7 @@ impl Share {
 
     /// The most the line has carried for us of late.
     pub(super) fn best(&self) -> f64 {
-        self.best.rate().max(self.rate)
+        self.best.most().max(self.rate)
     }
 
     /// What the line seems to carry in all.
@@ -85,16 +85,16 @@ impl Share {
     /// A queue against which others are deep or empty: `target`, or all that
     /// the buffer has been seen to hold.
     pub(super) fn scale(&self, target: f64) -> f64 {
-        if self.deepest > 0.0 { target.min(self.deepest) } else { target }
+        let deepest = self.deepest.most();
+        if deepest > 0.0 { target.min(deepest) } else { target }
     }
 
     /// Splits the loss of a sample into the line's own and ours.
     pub(super) fn judge(&mut self, s: &Sample) -> Judged {
-        // A queue that was deeper without loss did not overflow now.
-        let overflow = s.queue_high > OVERFLOW * self.deepest;
-        if self.baseline.excess(s.loss, s.packets, true) == 0.0 {
-            self.deepest = self.deepest.max(s.queue_high);
-        }
+        // A buffer that held more before did not overflow now. One packet that
+        // came late is no queue: the smallest delay of a report counts.
+        self.deepest.note(s.now, s.queue);
+        let overflow = s.queue_high > OVERFLOW * self.deepest.most();
         let excess = self.baseline.excess(s.loss, s.packets, overflow);
         if !overflow && excess == 0.0 {
             self.learn(s);
@@ -119,18 +119,18 @@ pub(super) struct Judged {
     pub(super) overflow: bool,
 }
 
-/// Largest of the rates of the last minute.
+/// Largest of the figures of the last minute.
 #[derive(Clone, Debug, Default)]
 struct Best {
     parts: VecDeque<(Time, f64)>,
 }
 
 impl Best {
-    fn note(&mut self, now: Time, rate: f64) {
+    fn note(&mut self, now: Time, figure: f64) {
         let fresh = |(since, _): &(Time, f64)| now < later(*since, MEMORY / PARTS);
         match self.parts.back_mut() {
-            Some(part) if fresh(part) => part.1 = part.1.max(rate),
-            _ => self.parts.push_back((now, rate)),
+            Some(part) if fresh(part) => part.1 = part.1.max(figure),
+            _ => self.parts.push_back((now, figure)),
         }
         let old = |(since, _): &(Time, f64)| now > later(*since, MEMORY);
         while self.parts.front().is_some_and(old) {
@@ -138,7 +138,7 @@ impl Best {
         }
     }
 
-    fn rate(&self) -> f64 {
+    fn most(&self) -> f64 {
         self.parts.iter().map(|part| part.1).fold(0.0, f64::max)
     }
 }

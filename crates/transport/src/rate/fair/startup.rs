@@ -29,6 +29,8 @@ const GROWING: f64 = 1.25;
 /// Round trips without growth that end the phase, and the shortest of them.
 const STANDSTILL: f64 = 3.0;
 const STANDSTILL_RTT: f64 = 0.012;
+/// Round trips that the end is put off for want of trains.
+const WAIT: f64 = 1.2;
 /// Most loss that is taken for the line's own.
 const BELIEVED: f64 = 0.4;
 /// Loss rate from which on it matters whose it is.
@@ -44,6 +46,8 @@ pub(super) struct Startup {
     /// Delivery when it last grew, and when that was.
     grown: Option<(f64, Time)>,
     next_train: Time,
+    /// When an end was first seen of which the trains had not spoken yet.
+    ended: Option<Time>,
 }
 
 impl Startup {
@@ -55,7 +59,7 @@ impl Startup {
 
     /// From a rate known to pass.
     pub(super) fn from_rate(now: Time, rate: f64) -> Self {
-        Self { rate, best: 0.0, signs: 0, quiet_loss: LossCount::default(), grown: None, next_train: now }
+        Self { rate, best: 0.0, signs: 0, quiet_loss: LossCount::default(), grown: None, next_train: now, ended: None }
     }
 
     pub(super) fn rate(&self) -> f64 {
@@ -83,18 +87,37 @@ impl Startup {
         }
         self.best = self.best.max(s.delivered);
         let loss = self.quiet_loss.rate().min(BELIEVED);
+        let Some(end) = self.end(s, threshold, loss, limited) else {
+            self.ended = None;
+            self.grow(s, hint, loss);
+            return None;
+        };
+        if hint.is_none() && self.may_wait(s) {
+            self.rate = self.rate.min(self.best / (1.0 - loss));
+            return None;
+        }
+        // Loss seen while the queue was empty is the line's own; without a
+        // queue to see it may have been a tiny buffer's.
+        Some(self.leave(s.now, loss, end == End::Loss && loss > DOUBTFUL))
+    }
+
+    fn grow(&mut self, s: &Sample, hint: Option<f64>, loss: f64) {
         self.rate = self.rate.max(GROWTH * s.delivered / (1.0 - loss));
         if let Some(hint) = hint {
             self.rate = self.rate.min(HINT_MARGIN * hint.max(s.delivered));
         }
-        match self.end_is_near(s, threshold, loss) {
-            // Loss seen while the queue was empty is the line's own.
-            Some(End::Queue) => Some(self.leave(s.now, loss, false)),
-            // Without a queue to see it may have been a tiny buffer's.
-            Some(End::Loss) => Some(self.leave(s.now, loss, loss > DOUBTFUL)),
-            None if self.stands_still(s, limited) => Some(self.leave(s.now, loss, loss > DOUBTFUL)),
-            None => None,
-        }
+    }
+
+    /// Whether to see first what the trains under way will say. The queue that
+    /// a newcomer meets at once is that of others.
+    fn may_wait(&mut self, s: &Sample) -> bool {
+        let since = *self.ended.get_or_insert(s.now);
+        seconds_since(s.now, since) < WAIT * s.base_rtt.max(s.interval)
+    }
+
+    fn end(&mut self, s: &Sample, threshold: f64, loss: f64, limited: bool) -> Option<End> {
+        let still = self.stands_still(s, limited).then_some(End::Loss);
+        self.end_is_near(s, threshold, loss).or(still)
     }
 
     fn end_is_near(&mut self, s: &Sample, threshold: f64, loss: f64) -> Option<End> {
@@ -160,9 +183,22 @@ mod tests {
     fn a_standing_queue_ends_it_with_what_was_delivered() {
         let mut startup = startup();
         let full = Sample::calm(0.3, 125e6).with_queue(0.004);
-        assert!(startup.on_sample(&full, None, false).is_none(), "once may be chance");
-        let share = startup.on_sample(&full, None, false).expect("twice is a queue");
+        assert!(startup.on_sample(&full, Some(130e6), false).is_none(), "once may be chance");
+        let share = startup.on_sample(&full, Some(130e6), false).expect("twice is a queue");
         assert!((share.rate - 125e6).abs() < 1.0 && !share.doubtful);
+    }
+
+    #[test]
+    fn the_trains_are_waited_for_but_not_for_ever() {
+        let mut startup = startup();
+        let crowded = |now: f64| Sample::calm(now, 5e6).with_queue(0.02);
+        assert!(startup.on_sample(&crowded(0.1), None, false).is_none());
+        assert!((startup.rate() - 1.92e6).abs() < 1.0, "meanwhile it does not grow");
+        assert!(startup.on_sample(&crowded(0.15), None, false).is_none());
+        assert!(startup.clone().on_sample(&crowded(0.15), Some(125e6), false).is_some(), "they spoke");
+        assert!(startup.clone().on_sample(&crowded(0.17), None, false).is_some(), "they do not");
+        assert!(startup.on_sample(&Sample::calm(0.16, 5e6), None, false).is_none());
+        assert!((startup.rate() - 20e6).abs() < 1.0, "the queue of others went away");
     }
 
     #[test]
