@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Options: `--queue 50ms|4bdp|12000b`, `--secs N`, `--seed N` (or `1-3` for
-//! several runs), `--policy fair|fixed`, `--target RATE`, `--flows N`,
+//! several runs), `--policy fair|high|low|fixed`, `--target RATE`, `--flows N`,
 //! `--stagger TIME`, `--longer TIME` (round trip, from flow to flow), `--cubic before|after` and `--bbr before|after` (5 s before
 //! or after), `--kind cubic|bbr` (TCP alone instead of a policy), `--burst
 //! TIME`, `--at TIME:rate=R|rtt=T|loss=P|blackout=on|blackout=off` (repeatable),
@@ -101,6 +101,8 @@ fn flow_option(flows: &mut Flows, flag: &str, value: &str) -> Result<(), Failure
         "--policy" | "--kind" => {
             plan.kind = match value {
                 "fair" => Kind::Paced(Policy::Fair),
+                "high" => Kind::Paced(Policy::High),
+                "low" => Kind::Paced(Policy::Low),
                 "fixed" => Kind::Paced(Policy::Fixed),
                 "cubic" => Kind::Cubic,
                 "bbr" => Kind::Bbr,

@@ -10,6 +10,7 @@ use limosa_sim::outcome::Outcome;
 use limosa_sim::scenario::Kind;
 use limosa_sim::table::Table;
 use limosa_sim::{Change, Direction, FlowPlan, LineSettings, Scenario};
+use limosa_transport::rate::Policy;
 use limosa_wire::Rate;
 
 /// What one flow must use of a line in the second half of a run.
@@ -20,6 +21,9 @@ const QUEUE: Duration = Duration::from_millis(15);
 const JAIN: f64 = 0.95;
 /// The same, soon after one of them joined late on a long path.
 const JAIN_SOON: f64 = 0.9;
+/// Shares of `high` and of `low` beside another flow, from and to.
+const HIGH: (f64, f64) = (0.6, 0.73);
+const LOW: (f64, f64) = (0.0, 0.1);
 /// Share beside one CUBIC flow, from and to.
 const BESIDE_CUBIC: (f64, f64) = (0.30, 0.62);
 
@@ -155,6 +159,27 @@ fn beside_cubic_it_neither_starves_nor_crushes() {
         }
     }
     insta::assert_snapshot!("cubic", table.to_string());
+}
+
+#[test]
+fn policies_keep_their_place_beside_each_other() {
+    let mut table = Table::default();
+    let plan = |policy| FlowPlan::new(Kind::Paced(policy));
+    for (name, first, second, share) in [
+        ("high beside fair", plan(Policy::High), FlowPlan::fair(), HIGH),
+        ("high after fair", plan(Policy::High).starting(secs(5.0)), FlowPlan::fair(), HIGH),
+        ("low beside fair", plan(Policy::Low), FlowPlan::fair(), LOW),
+        ("low after fair", plan(Policy::Low).starting(secs(5.0)), FlowPlan::fair(), LOW),
+        ("low before fair", plan(Policy::Low), FlowPlan::fair().starting(secs(5.0)), LOW),
+        ("low beside CUBIC", plan(Policy::Low), FlowPlan::new(Kind::Cubic).starting(secs(5.0)), LOW),
+        ("low alone", plan(Policy::Low), FlowPlan::fair().stopping(secs(0.1)), (STEADY, 1.0)),
+    ] {
+        let outcome = scenario("200mbit,50ms,queue=1bdp", 80.0).flow(first).flow(second).run();
+        let part = half(&outcome, 0);
+        assert!(part >= share.0 && part <= share.1, "{name}: {:.1} %", part * 100.0);
+        table.add(name, outcome);
+    }
+    insta::assert_snapshot!("policies", table.to_string());
 }
 
 #[test]

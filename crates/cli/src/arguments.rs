@@ -221,6 +221,10 @@ choice! {
     Policy -> setup::RatePolicy {
         /// Fill what is free, share evenly with others
         Fair = Self::Fair,
+        /// The same, with about twice an equal flow's share
+        High = Self::High,
+        /// Fill what others leave, and give way to them
+        Low = Self::Low,
         /// Send at --rate, whatever the line says; the server must allow it
         Fixed = Self::Fixed,
     }

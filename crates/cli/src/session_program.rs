@@ -10,7 +10,7 @@ use limosa_seal::AlgorithmSet;
 use limosa_session::{Outcome, ServerPorts, StartError, Terms, program, takeover};
 use limosa_storage::StorePath;
 use limosa_storage::local::{Confinement, LocalStore};
-use limosa_wire::setup::{Durability, Suite};
+use limosa_wire::setup::{Durability, RatePolicy, Suite};
 use limosa_wire::{Code, Rate};
 
 use crate::arguments::SessionArguments;
@@ -46,6 +46,7 @@ fn terms(umask: u32) -> Result<Terms, (Code, String)> {
         algorithms: AlgorithmSet::Ordinary,
         suites: Suite::ALL.to_vec(),
         rate_cap: Rate::UNLIMITED,
+        policies: RatePolicy::ALL.to_vec(),
         durability_floor: Durability::None,
         timeout: TIMEOUT,
         user: rustix::process::getuid().as_raw().to_be_bytes().to_vec(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limosa_policy::{Authorization, CipherFloor, Denied, DurabilityFloor, Identity, Settings, Wish};
+use limosa_policy::{Authorization, CipherFloor, Denied, DurabilityFloor, Identity, PolicyCeiling, Settings, Wish};
 use limosa_seal::AlgorithmSet;
 use limosa_session::Terms;
 use limosa_storage::{Confinement, ErrorKind, LocalStore, StorePath};
@@ -32,8 +32,8 @@ pub(crate) fn authorize(
     settings: &Settings,
     running: u32,
 ) -> Result<Authorization, Refusal> {
-    let wish =
-        Wish { write: request.direction == Direction::Upload, fixed: request.policy == RatePolicy::Fixed, running };
+    let write = request.direction == Direction::Upload;
+    let wish = Wish { write, policy: assertiveness(request.policy), running };
     Authorization::decide(identity, settings, wish).map_err(refusal)
 }
 
@@ -42,7 +42,7 @@ fn refusal(denied: Denied) -> Refusal {
         Denied::NoDocroot => Code::NO_DOCROOT,
         Denied::Read => Code::READ_NOT_ALLOWED,
         Denied::Write => Code::WRITE_NOT_ALLOWED,
-        Denied::Fixed => Code::POLICY_NOT_ALLOWED,
+        Denied::Policy { .. } => Code::POLICY_NOT_ALLOWED,
         Denied::Sessions(_) => Code::TOO_MANY_SESSIONS,
     };
     Refusal { code, detail: denied.to_string() }
@@ -61,6 +61,7 @@ pub(crate) async fn terms(
         algorithms: surroundings.algorithms,
         suites: suites_from(permitted.cipher_floor()),
         rate_cap: Rate::from_bits_per_second(permitted.rate_cap()),
+        policies: policies_up_to(permitted.policy_ceiling()),
         durability_floor: durability(permitted.durability_floor()),
         timeout: Duration::from_secs(permitted.session_timeout().into()),
         user: permitted.identity().user().as_str().as_bytes().to_vec(),
@@ -68,6 +69,19 @@ pub(crate) async fn terms(
         public_address: surroundings.public_address,
         umask: surroundings.umask,
     })
+}
+
+fn assertiveness(policy: RatePolicy) -> PolicyCeiling {
+    match policy {
+        RatePolicy::Low => PolicyCeiling::Low,
+        RatePolicy::Fair => PolicyCeiling::Fair,
+        RatePolicy::High => PolicyCeiling::High,
+        RatePolicy::Fixed => PolicyCeiling::Fixed,
+    }
+}
+
+fn policies_up_to(most: PolicyCeiling) -> Vec<RatePolicy> {
+    RatePolicy::ALL.iter().copied().filter(|&policy| assertiveness(policy) <= most).collect()
 }
 
 async fn open_docroot(path: PathBuf) -> Result<LocalStore, Refusal> {
@@ -153,7 +167,7 @@ mod tests {
         let layer: SettingsLayer = toml::from_str(&text).unwrap();
         let settings = Settings::resolve(&layer, &SettingsLayer::default());
         let identity = Identity::of_system_login("ada".parse().unwrap());
-        let wish = Wish { write: true, fixed: false, running: 0 };
+        let wish = Wish { write: true, policy: PolicyCeiling::Fair, running: 0 };
         let permitted = Authorization::decide(identity, &settings, wish).unwrap();
         let surroundings = Surroundings { algorithms: AlgorithmSet::Ordinary, umask: 0o022, public_address: None };
         let granted = terms(&permitted, &surroundings, None).await.unwrap();

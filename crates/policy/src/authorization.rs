@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::settings::{CipherFloor, DurabilityFloor, Settings};
+use crate::settings::{CipherFloor, DurabilityFloor, PolicyCeiling, Settings};
 use crate::user::Identity;
 
 /// What a request asks for, in the terms of a decision.
@@ -10,8 +10,8 @@ use crate::user::Identity;
 pub struct Wish {
     /// To write below the docroot (else to read).
     pub write: bool,
-    /// Policy `fixed`.
-    pub fixed: bool,
+    /// How assertive its rate policy is.
+    pub policy: PolicyCeiling,
     /// Sessions of this user that run already.
     pub running: u32,
 }
@@ -29,8 +29,13 @@ pub enum Denied {
     #[error("this user may not upload")]
     Write,
     /// The policy asked for is not permitted.
-    #[error("rate policy `fixed` is not permitted")]
-    Fixed,
+    #[error("rate policy `{asked}` is not permitted, `{most}` is at most")]
+    Policy {
+        /// What was asked for.
+        asked: PolicyCeiling,
+        /// What may be asked for.
+        most: PolicyCeiling,
+    },
     /// The user has as many sessions as permitted.
     #[error("this user has {0} sessions already")]
     Sessions(u32),
@@ -44,6 +49,7 @@ pub struct Authorization {
     docroot: PathBuf,
     write: bool,
     rate_cap: u64,
+    policy_ceiling: PolicyCeiling,
     cipher_floor: CipherFloor,
     durability_floor: DurabilityFloor,
     session_timeout: u32,
@@ -64,8 +70,9 @@ impl Authorization {
         if !wish.write && !settings.read.value {
             return Err(Denied::Read);
         }
-        if wish.fixed && !settings.allow_fixed.value {
-            return Err(Denied::Fixed);
+        let most = settings.policy_ceiling.value;
+        if wish.policy > most {
+            return Err(Denied::Policy { asked: wish.policy, most });
         }
         if wish.running >= settings.max_sessions.value {
             return Err(Denied::Sessions(wish.running));
@@ -75,6 +82,7 @@ impl Authorization {
             docroot: settings.docroot.value.clone(),
             write: wish.write,
             rate_cap: settings.rate_cap.value.0,
+            policy_ceiling: most,
             cipher_floor: settings.cipher_floor.value,
             durability_floor: settings.durability_floor.value,
             session_timeout: settings.session_timeout.value,
@@ -103,6 +111,12 @@ impl Authorization {
     #[must_use]
     pub fn rate_cap(&self) -> u64 {
         self.rate_cap
+    }
+
+    /// Most assertive rate policy.
+    #[must_use]
+    pub fn policy_ceiling(&self) -> PolicyCeiling {
+        self.policy_ceiling
     }
 
     /// Weakest cipher accepted.
@@ -139,7 +153,7 @@ mod tests {
         Authorization::decide(identity, &settings(text), wish)
     }
 
-    const READ: Wish = Wish { write: false, fixed: false, running: 0 };
+    const READ: Wish = Wish { write: false, policy: PolicyCeiling::Fair, running: 0 };
     const WRITE: Wish = Wish { write: true, ..READ };
 
     #[test]
@@ -156,10 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_rate_needs_permission_and_sessions_are_counted() {
-        let fixed = Wish { fixed: true, ..READ };
-        assert_eq!(decide("docroot = \"/srv\"", fixed).unwrap_err(), Denied::Fixed);
-        assert!(decide("docroot = \"/srv\"\nallow-fixed = true", fixed).is_ok());
+    fn no_policy_above_the_ceiling_is_permitted_and_sessions_are_counted() {
+        let wish = |policy| Wish { policy, ..READ };
+        let denied = |asked, most| Some(Denied::Policy { asked, most });
+        let (fair, high, fixed) = (PolicyCeiling::Fair, PolicyCeiling::High, PolicyCeiling::Fixed);
+        assert!(decide("docroot = \"/srv\"", wish(high)).is_ok());
+        assert_eq!(decide("docroot = \"/srv\"", wish(fixed)).err(), denied(fixed, high));
+        assert!(decide("docroot = \"/srv\"\npolicy-ceiling = \"fixed\"", wish(fixed)).is_ok());
+        assert_eq!(decide("docroot = \"/srv\"\npolicy-ceiling = \"fair\"", wish(high)).err(), denied(high, fair));
         let many = Wish { running: 2, ..READ };
         assert_eq!(decide("docroot = \"/srv\"\nmax-sessions = 2", many).unwrap_err(), Denied::Sessions(2));
     }

@@ -19,5 +19,5 @@ pub mod user;
 
 pub use authorization::{Authorization, Denied, Wish};
 pub use name::{InvalidUserName, UserName};
-pub use settings::{CipherFloor, DurabilityFloor, Origin, Settings, SettingsLayer, Sourced};
+pub use settings::{CipherFloor, DurabilityFloor, Origin, PolicyCeiling, Settings, SettingsLayer, Sourced};
 pub use user::{Identity, Method, PublicKey, UserRecord};

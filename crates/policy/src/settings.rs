@@ -38,6 +38,33 @@ pub enum DurabilityFloor {
     Strict,
 }
 
+/// How much of a line a rate policy takes from others, and the most of it that
+/// is permitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyCeiling {
+    /// What others leave.
+    Low,
+    /// As much as an equal flow.
+    Fair,
+    /// Twice as much.
+    #[default]
+    High,
+    /// Whatever rate was asked for.
+    Fixed,
+}
+
+impl fmt::Display for PolicyCeiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Low => "low",
+            Self::Fair => "fair",
+            Self::High => "high",
+            Self::Fixed => "fixed",
+        })
+    }
+}
+
 /// A rate as written in a settings file: `300m`, `1.5g`, in bits per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateCap(pub u64);
@@ -138,8 +165,8 @@ settings! {
     write: bool = true;
     /// Highest rate of one session, bits per second.
     rate_cap: RateCap = RateCap(u64::MAX);
-    /// Whether policy `fixed` may be asked for.
-    allow_fixed: bool = false;
+    /// Most assertive rate policy that may be asked for.
+    policy_ceiling: PolicyCeiling = PolicyCeiling::default();
     /// Weakest cipher accepted.
     cipher_floor: CipherFloor = CipherFloor::default();
     /// Weakest durability of uploads.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use limosa_datapath::{Clock, waker};
 use limosa_seal::{AlgorithmSet, schedule::Role};
 use limosa_storage::Store;
+use limosa_transfer::job::law_of;
 use limosa_transfer::receiver::{Destination, PartialNames, ReceiverOptions, Survey};
 use limosa_transfer::sender::{SenderConfig, Source};
 use limosa_transport::Config;
@@ -187,7 +188,7 @@ fn server_address(plan: &ClientPlan, answer: &Answer) -> Result<SocketAddr, Star
 fn connection_config(plan: &ClientPlan, answer: &Answer, server: SocketAddr) -> Config {
     let seed = u64::from_be_bytes(limosa_seal::random());
     let config = Config::client(answer.session, server, seed)
-        .with_rate(jobs::policy(answer.policy), jobs::limits(plan.request.rate, answer.rate_cap))
+        .with_rate(law_of(answer.policy), jobs::limits(plan.request.rate, answer.rate_cap))
         .with_timeout(Duration::from_secs(answer.timeout_seconds.into()));
     match plan.rtt {
         Some(rtt) => config.with_rtt(rtt),

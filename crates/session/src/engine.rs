@@ -81,6 +81,7 @@ impl SessionEngine {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::SetRate(rate)) => self.job.set_rate(now, rate, connection),
+                Ok(Order::SetPolicy(policy)) => self.job.set_policy(now, policy, connection),
                 Ok(Order::Pause) => self.job.pause(connection),
                 Ok(Order::Resume) => self.job.resume(connection),
                 Ok(Order::Cancel(code)) => self.job.cancel(now, code),

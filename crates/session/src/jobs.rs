@@ -7,20 +7,12 @@ use limosa_transfer::Failure;
 use limosa_transfer::job::Job;
 use limosa_transfer::receiver::{Admission, Destination, Receiver, ReceiverOptions, Survey};
 use limosa_transfer::sender::{Destination as Awaiting, Keep, Sender, SenderConfig};
-use limosa_transport::rate::{Policy, RateLimits};
-use limosa_wire::setup::{Durability, RatePolicy, Request, ResumeLevel};
+use limosa_transport::rate::RateLimits;
+use limosa_wire::setup::{Durability, Request, ResumeLevel};
 use limosa_wire::{Code, Rate};
 
 /// The engine of one end.
 pub(crate) type SessionJob = Job;
-
-/// The policy, in the core's terms.
-pub(crate) fn policy(policy: RatePolicy) -> Policy {
-    match policy {
-        RatePolicy::Fixed => Policy::Fixed,
-        RatePolicy::Fair => Policy::Fair,
-    }
-}
 
 /// The limits of a session with this target under this cap.
 pub(crate) fn limits(target: Option<Rate>, cap: Rate) -> RateLimits {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use limosa_transfer::event::{Event as EntryEvent, Progress};
 use limosa_transport::Statistics;
 use limosa_wire::control::Summary;
+use limosa_wire::setup::RatePolicy;
 use limosa_wire::{Code, Rate};
 
 /// Something that happened in a running session, in order.
@@ -53,6 +54,8 @@ pub struct Snapshot {
 pub enum Order {
     /// At most this rate from now on.
     SetRate(Rate),
+    /// Another law for the pace, if the other end permits it.
+    SetPolicy(RatePolicy),
     /// Stop sending data until [`Order::Resume`].
     Pause,
     /// Go on.

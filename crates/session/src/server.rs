@@ -8,6 +8,7 @@ use limosa_datapath::Clock;
 use limosa_seal::{AlgorithmSet, schedule::Role};
 use limosa_storage::{Store, StorePath};
 use limosa_transfer::Failure;
+use limosa_transfer::job::law_of;
 use limosa_transfer::receiver::{Destination, PartialNames, ReceiverOptions, Survey, code_of_path};
 use limosa_transfer::sender::{SenderConfig, Source};
 use limosa_transport::Config;
@@ -36,6 +37,8 @@ pub struct Terms {
     pub suites: Vec<Suite>,
     /// Highest rate.
     pub rate_cap: Rate,
+    /// Policies that may be changed to while it runs.
+    pub policies: Vec<RatePolicy>,
     /// Weakest durability given to uploads.
     pub durability_floor: Durability,
     /// How long the session outlives silence.
@@ -118,7 +121,8 @@ async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version:
         }
         Direction::Download => {
             let config = SenderConfig::new(sources(request, &terms.home)?, algorithm);
-            (jobs::sender(config, request, request.fresh, ORPHAN_CREDIT, limits), request.fresh)
+            let job = jobs::sender(config, request, request.fresh, ORPHAN_CREDIT, limits);
+            (job.permitting(terms.policies.clone()), request.fresh)
         }
     };
     let place = ports.reserve(terms.reached).map_err(|error| Failure::because(Code::UDP_BIND, error.to_string()))?;
@@ -137,7 +141,7 @@ async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version:
     };
     let seed = u64::from_be_bytes(limosa_seal::random());
     let config =
-        Config::server(place.session, seed).with_rate(jobs::policy(answer.policy), limits).with_timeout(terms.timeout);
+        Config::server(place.session, seed).with_rate(law_of(answer.policy), limits).with_timeout(terms.timeout);
     Ok(Prepared { answer, place, job, suite, config })
 }
 
@@ -205,6 +209,7 @@ mod tests {
             algorithms: AlgorithmSet::Ordinary,
             suites: vec![Suite::Aes256Gcm],
             rate_cap: Rate::UNLIMITED,
+            policies: RatePolicy::ALL.to_vec(),
             durability_floor: Durability::None,
             timeout: Duration::from_secs(20),
             user: Vec::new(),

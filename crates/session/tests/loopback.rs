@@ -56,6 +56,7 @@ fn terms(root: &Path) -> Terms {
         algorithms: AlgorithmSet::Ordinary,
         suites: vec![Suite::Aes128Gcm],
         rate_cap: Rate::UNLIMITED,
+        policies: RatePolicy::ALL.to_vec(),
         durability_floor: Durability::None,
         timeout: Duration::from_secs(20),
         user: b"ada".to_vec(),
@@ -197,4 +198,31 @@ async fn a_fixed_rate_must_be_named() {
     let client = connect(ours, plan(folder.path(), request, ClientJob::Upload(Vec::new()))).await;
     assert_eq!(client.err().map(|error| error.code()), Some(Code::FIXED_NEEDS_RATE));
     assert_eq!(server.await.unwrap().map(|error| error.code()), Some(Code::FIXED_NEEDS_RATE));
+}
+
+/// How a download ends whose client wants a fixed rate meanwhile, where the
+/// server permits `policies`.
+async fn ordered_to_be_fixed(rate: Option<Rate>, policies: &[RatePolicy]) -> (Code, Code) {
+    let folder = tempfile::tempdir().unwrap();
+    let (there, back) = (folder.path().join("there"), folder.path().join("back"));
+    for root in [&there, &back] {
+        fs::create_dir_all(root).unwrap();
+    }
+    make_tree(&there);
+    let down = ClientJob::Download(Destination::parse(b"out").unwrap());
+    let request = Request { rate, ..request(Direction::Download, &["tree"]) };
+    let terms = Terms { policies: policies.to_vec(), ..terms(&there) };
+    let order = Order::SetPolicy(RatePolicy::Fixed);
+    let (client, server) = run(plan(&back, request, down), terms, |running| running.steering().order(order)).await;
+    (client.code, server.code)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_policy_changes_while_it_runs_if_the_server_permits() {
+    let rate = Some(Rate::from_bits_per_second(300_000_000));
+    assert_eq!(ordered_to_be_fixed(rate, RatePolicy::ALL).await, (Code::OK, Code::OK));
+    let refused = (Code::POLICY_NOT_ALLOWED, Code::POLICY_NOT_ALLOWED);
+    assert_eq!(ordered_to_be_fixed(rate, &[RatePolicy::Fair, RatePolicy::High]).await, refused);
+    let without_rate = (Code::FIXED_NEEDS_RATE, Code::FIXED_NEEDS_RATE);
+    assert_eq!(ordered_to_be_fixed(None, RatePolicy::ALL).await, without_rate);
 }

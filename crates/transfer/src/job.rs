@@ -26,10 +26,11 @@ pub use operation::{JobDone, JobOperation, perform};
 
 use std::time::Duration;
 
-use limosa_transport::rate::RateLimits;
+use limosa_transport::rate::{Policy, RateLimits};
 use limosa_transport::{Application, Connection, Delivery, Protection, QueueState, Time};
 use limosa_wire::control::{ControlRecord, Summary};
 use limosa_wire::frame::StreamId;
+use limosa_wire::setup::RatePolicy;
 use limosa_wire::{Code, Offset, Rate};
 
 use self::control::ControlStream;
@@ -59,6 +60,8 @@ pub struct Job {
     outgoing: Vec<u8>,
     now: Time,
     limits: RateLimits,
+    /// Policies that the other end may change to.
+    permitted: Vec<RatePolicy>,
     paused: Paused,
     tally: Tally,
     /// Why it ends before its time.
@@ -78,10 +81,18 @@ struct Paused {
 }
 
 impl Job {
-    /// The sending end, under these limits.
+    /// The sending end, under these limits. The other end may choose among
+    /// all policies, unless [`Self::permitting`] says otherwise.
     #[must_use]
     pub fn sending(sender: Sender, limits: RateLimits) -> Self {
         Self::new(Engine::Sending(Box::new(sender)), limits)
+    }
+
+    /// With these policies for the other end to choose from.
+    #[must_use]
+    pub fn permitting(mut self, policies: Vec<RatePolicy>) -> Self {
+        self.permitted = policies;
+        self
     }
 
     /// The receiving end.
@@ -97,6 +108,7 @@ impl Job {
             outgoing: Vec::new(),
             now: Time::ZERO,
             limits,
+            permitted: RatePolicy::ALL.to_vec(),
             paused: Paused::default(),
             tally: Tally::default(),
             ending: None,
@@ -191,9 +203,8 @@ impl Job {
     fn obey_one<P: Protection>(&mut self, now: Time, record: &ControlRecord, connection: &mut Connection<P>) {
         match *record {
             ControlRecord::SetRate(rate) => self.apply_rate(now, rate, connection),
-            // Which laws are permitted was settled in the answer; there is
-            // nothing yet between which one could change live from afar.
-            ControlRecord::SetPolicy(_) | ControlRecord::Progress { .. } => {}
+            ControlRecord::SetPolicy(policy) => self.obey_policy(now, policy, connection),
+            ControlRecord::Progress { .. } => {}
             ControlRecord::Pause => self.set_paused(Paused { there: true, ..self.paused }, connection),
             ControlRecord::Resume => self.set_paused(Paused { there: false, ..self.paused }, connection),
             ControlRecord::Cancel(Code::OK) => {
@@ -216,6 +227,27 @@ impl Job {
     fn apply_rate<P: Protection>(&mut self, now: Time, rate: Rate, connection: &mut Connection<P>) {
         self.limits.target = Some(rate);
         connection.set_limits(now, self.limits);
+    }
+
+    /// Changes the law that sets the pace, wherever data are sent from.
+    pub fn set_policy<P: Protection>(&mut self, now: Time, policy: RatePolicy, connection: &mut Connection<P>) {
+        match self.engine {
+            Engine::Sending(_) => connection.set_policy(now, law_of(policy)),
+            Engine::Receiving(_) => self.control.push(&ControlRecord::SetPolicy(policy)),
+        }
+    }
+
+    /// The other end wants another law; what it may not have ends the job.
+    fn obey_policy<P: Protection>(&mut self, now: Time, policy: RatePolicy, connection: &mut Connection<P>) {
+        let refused = match policy {
+            _ if !self.permitted.contains(&policy) => Some(Code::POLICY_NOT_ALLOWED),
+            RatePolicy::Fixed if self.limits.target.is_none() => Some(Code::FIXED_NEEDS_RATE),
+            _ => None,
+        };
+        match refused {
+            Some(code) => self.cancel(now, code),
+            None => connection.set_policy(now, law_of(policy)),
+        }
     }
 
     /// Lets data stand still until [`Self::resume`].
@@ -429,5 +461,16 @@ impl Application for Job {
         if let Err(broken) = result {
             self.broken.get_or_insert(broken);
         }
+    }
+}
+
+/// The policy of the wire, as the connection names it.
+#[must_use]
+pub fn law_of(policy: RatePolicy) -> Policy {
+    match policy {
+        RatePolicy::Fixed => Policy::Fixed,
+        RatePolicy::Fair => Policy::Fair,
+        RatePolicy::High => Policy::High,
+        RatePolicy::Low => Policy::Low,
     }
 }

@@ -141,7 +141,7 @@ impl<P: Protection> Connection<P> {
         self.sending.set_limits(now, limits);
     }
 
-    /// Changes the law that sets the pace; it starts afresh.
+    /// Changes the law that sets the pace; one of another family starts afresh.
     pub fn set_policy(&mut self, now: Time, policy: Policy) {
         self.config.policy = policy;
         self.sending.set_policy(now, policy);

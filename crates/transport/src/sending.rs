@@ -163,8 +163,10 @@ impl Sending {
     }
 
     pub(crate) fn set_policy(&mut self, now: Time, policy: Policy) {
-        self.law = rate::law(policy, now, Some(self.rtt.base()), self.limits);
-        self.pacer.reset(now);
+        if !self.law.follow(policy) {
+            self.law = rate::law(policy, now, Some(self.rtt.base()), self.limits);
+            self.pacer.reset(now);
+        }
     }
 
     /// The number of the next datagram; none when they are used up.

@@ -104,7 +104,7 @@ codes! {
     READ_NOT_ALLOWED = 401, 13, false, "this user may not download", "ask the administrator of the server";
     WRITE_NOT_ALLOWED = 402, 13, false, "this user may not upload", "ask the administrator of the server";
     NO_COMMON_SUITE = 403, 13, false, "both ends allow no common cipher", "choose another with --cipher, or ask the administrator";
-    POLICY_NOT_ALLOWED = 404, 13, false, "the server does not allow this rate policy", "use --policy fair";
+    POLICY_NOT_ALLOWED = 404, 13, false, "the server does not allow this rate policy", "use --policy fair or low";
     TOO_MANY_SESSIONS = 405, 5, true, "the server serves as many sessions as it may", "try again later";
     NO_DOCROOT = 406, 13, false, "this user has no directory on the server", "the administrator sets one with `limosad user add --docroot`";
 

@@ -100,6 +100,10 @@ byte_enum! {
         Fixed = 1,
         /// Fill what is free, share evenly.
         Fair = 2,
+        /// The same, with about twice an equal flow's share.
+        High = 3,
+        /// Fill what others leave, and give way to them.
+        Low = 4,
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use limosa_transport::Time;
-use limosa_transport::rate::{Allowance, PathReport, RateControl, RateLimits, RateStatistics, Sent};
+use limosa_transport::rate::{Allowance, PathReport, Policy, RateControl, RateLimits, RateStatistics, Sent};
 use limosa_wire::PacketNumber;
 
 use super::*;
@@ -67,6 +67,10 @@ impl RateControl for Checker {
     }
 
     fn set_limits(&mut self, _: Time, _: RateLimits) {}
+
+    fn follow(&mut self, _: Policy) -> bool {
+        false
+    }
 
     fn allowance(&mut self, _: Time) -> Allowance {
         self.until_train = self.until_train.checked_sub(1).unwrap_or(20);

@@ -36,7 +36,7 @@ pub const CASES: &[Case] = &[
     Case::command(
         Code::POLICY_NOT_ALLOWED,
         "limosa send --policy fixed --rate 10m FILE HOST:",
-        "the user does not have `allow-fixed`",
+        "the user does not have `policy-ceiling = \"fixed\"`",
         small,
     ),
     Case::command(

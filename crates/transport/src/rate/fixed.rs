@@ -6,7 +6,7 @@ use std::time::Duration;
 use limosa_wire::{PacketNumber, Rate};
 
 use super::measure::{Meter, sane_pace};
-use super::{Allowance, PathReport, RateControl, RateLimits, RateStatistics, Sent};
+use super::{Allowance, PathReport, Policy, RateControl, RateLimits, RateStatistics, Sent};
 use crate::Time;
 
 /// Packets over which the loss rate is smoothed.
@@ -65,6 +65,10 @@ impl RateControl for Fixed {
 
     fn set_limits(&mut self, _now: Time, limits: RateLimits) {
         self.limits = limits;
+    }
+
+    fn follow(&mut self, policy: Policy) -> bool {
+        policy == Policy::Fixed
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

@@ -86,6 +86,10 @@ pub enum Policy {
     Fixed,
     /// Fills what is free and shares evenly with others.
     Fair,
+    /// The same, with about twice an equal flow's share.
+    High,
+    /// Fills what others leave, and gives way to them.
+    Low,
 }
 
 /// Limits that the users of both ends and the server set, live.
@@ -133,6 +137,10 @@ pub trait RateControl: Send + std::fmt::Debug {
     /// Limits changed.
     fn set_limits(&mut self, now: Time, limits: RateLimits);
 
+    /// Goes on under `policy` with all it has learnt of the path, if it can;
+    /// else another law has to start afresh.
+    fn follow(&mut self, policy: Policy) -> bool;
+
     /// What is allowed at `now`; called before each burst.
     fn allowance(&mut self, now: Time) -> Allowance;
 
@@ -149,5 +157,7 @@ pub fn law(policy: Policy, now: Time, rtt: Option<Duration>, limits: RateLimits)
     match policy {
         Policy::Fixed => Box::new(Fixed::new(now, rtt, limits)),
         Policy::Fair => Box::new(Fair::new(now, rtt, limits)),
+        Policy::High => Box::new(Fair::high(now, rtt, limits)),
+        Policy::Low => Box::new(Fair::low(now, rtt, limits)),
     }
 }

@@ -161,8 +161,8 @@ impl DelayMode {
     }
 
     /// Follows start-up.
-    pub(super) fn after_startup(s: &Sample, share: &Share) -> Self {
-        let claim = Claim::begin(s, share.rate, share.hint);
+    pub(super) fn after_startup(s: &Sample, share: &Share, profile: &Profile) -> Self {
+        let claim = Claim::begin(s, share.rate, share.hint).filter(|_| profile.claims);
         let deep_drains = if claim.is_some() { DEEP_DRAINS } else { 0 };
         Self { claim, deep_drains, ..Self::default() }
     }
@@ -445,8 +445,8 @@ impl DelayMode {
                 share.approach(rate, 1.0);
                 self.hold = Some(Hold { rate, until: later(s.now, GIVING_WAY * s.horizon()) });
             }
-            Some(rate) => self.claim = Some(Claim::agreed(s, rate, share)),
-            None => {}
+            Some(rate) if profile.claims => self.claim = Some(Claim::agreed(s, rate, share)),
+            _ => {}
         }
     }
 

@@ -1,4 +1,5 @@
-//! `fair`: fill what is free, share evenly, keep the queue short.
+//! `fair`: fill what is free, share evenly, keep the queue short; and `high`
+//! and `low`, which are the same law with other constants.
 //!
 //! ```text
 //! STARTUP --queue, loss, standstill--> DELAY <--foreign queue / quiet, yield--> COMPETE
@@ -32,7 +33,7 @@ use std::time::Duration;
 use limosa_wire::{PacketNumber, Rate};
 
 use super::measure::{Meter, Sample, count, later, sane_pace, seconds_since};
-use super::{Allowance, PathReport, RateControl, RateLimits, RateStatistics, Sent};
+use super::{Allowance, PathReport, Policy, RateControl, RateLimits, RateStatistics, Sent};
 use crate::Time;
 use compete::{Compete, Leave};
 use delay::{Change, DelayMode};
@@ -51,7 +52,8 @@ const REPORTS: f64 = 8.0;
 /// A pace below this share of what the law wants is the limits' doing.
 const CAPPED: f64 = 0.97;
 
-/// The law of [`Policy::Fair`](super::Policy::Fair).
+/// The law of [`Policy::Fair`] and, with other constants, of [`Policy::High`]
+/// and [`Policy::Low`].
 #[derive(Debug)]
 pub struct Fair {
     profile: &'static Profile,
@@ -77,8 +79,24 @@ impl Fair {
     /// A law that knows nothing yet of its path.
     #[must_use]
     pub fn new(now: Time, rtt: Option<Duration>, limits: RateLimits) -> Self {
+        Self::with(&profile::FAIR, now, rtt, limits)
+    }
+
+    /// The same, as [`Policy::High`] wants it.
+    #[must_use]
+    pub fn high(now: Time, rtt: Option<Duration>, limits: RateLimits) -> Self {
+        Self::with(&profile::HIGH, now, rtt, limits)
+    }
+
+    /// The same, as [`Policy::Low`] wants it.
+    #[must_use]
+    pub fn low(now: Time, rtt: Option<Duration>, limits: RateLimits) -> Self {
+        Self::with(&profile::LOW, now, rtt, limits)
+    }
+
+    fn with(profile: &'static Profile, now: Time, rtt: Option<Duration>, limits: RateLimits) -> Self {
         let mut law = Self {
-            profile: &profile::FAIR,
+            profile,
             limits,
             meter: Meter::default(),
             trains: Trains::default(),
@@ -129,7 +147,7 @@ impl Fair {
                 self.in_flight = self.startup_in_flight();
                 if let Some(mut share) = left {
                     share.hint = self.trains.hint().unwrap_or(0.0);
-                    let mode = DelayMode::after_startup(s, &share);
+                    let mode = DelayMode::after_startup(s, &share, self.profile);
                     self.phase = Phase::Delay(Box::new(mode), share);
                     self.on_sample(s);
                 }
@@ -149,8 +167,11 @@ impl Fair {
             Phase::Compete(mode, share) => {
                 let judged = share.judge(s);
                 let target = self.profile.target_queue(judged.rate);
-                let Some(constants) = &self.profile.compete else { return };
-                let left = mode.on_sample(s, &judged, share, constants, target);
+                let left = match &self.profile.compete {
+                    Some(constants) => mode.on_sample(s, &judged, share, constants, target),
+                    // The policy was changed meanwhile.
+                    None => Some(Leave::Quiet),
+                };
                 self.pace = sane_pace(mode.pace());
                 self.in_flight = mode.in_flight(s);
                 if let Some(left) = left {
@@ -207,6 +228,16 @@ impl RateControl for Fair {
         if let (true, Phase::Delay(_, share)) = (held_back, &self.phase) {
             self.start(Startup::from_rate(now, share.rate.min(before)));
         }
+    }
+
+    fn follow(&mut self, policy: Policy) -> bool {
+        match policy {
+            Policy::Fair => self.profile = &profile::FAIR,
+            Policy::High => self.profile = &profile::HIGH,
+            Policy::Low => self.profile = &profile::LOW,
+            Policy::Fixed => return false,
+        }
+        true
     }
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

@@ -10,6 +10,10 @@ pub(super) struct Profile {
     /// Least target queue in seconds, and the one from which on it grows more
     /// slowly as the rate falls.
     pub(super) queue_range: (f64, f64),
+    /// Largest target queue, in seconds.
+    pub(super) queue_most: f64,
+    /// Whether to claim a part of the line from others of our kind.
+    pub(super) claims: bool,
     /// How to behave beside a competitor that fills the buffer, if at all.
     pub(super) compete: Option<CompeteProfile>,
 }
@@ -30,11 +34,26 @@ pub(super) const FAIR: Profile = Profile {
     weight: 1.0,
     queue_at_gigabit: 0.0025,
     queue_range: (0.0008, 0.010),
+    queue_most: 0.03,
+    claims: true,
     compete: Some(CompeteProfile { beta: 0.7, growth: 0.4, ceiling: 0.58 }),
 };
 
-/// Largest target queue, in seconds.
-const MOST: f64 = 0.03;
+/// Takes about twice an equal flow's share.
+pub(super) const HIGH: Profile =
+    Profile { weight: 2.0, compete: Some(CompeteProfile { beta: 0.82, growth: 1.6, ceiling: 0.72 }), ..FAIR };
+
+/// Takes what others leave: it wants a queue shorter than theirs, and so finds
+/// none of the line its own where they are.
+pub(super) const LOW: Profile = Profile {
+    weight: 1.0,
+    queue_at_gigabit: 0.001,
+    queue_range: (0.0005, 0.002),
+    queue_most: 0.002,
+    claims: false,
+    compete: None,
+};
+
 /// One gigabit, in bytes per second.
 const GIGABIT: f64 = 125e6;
 
@@ -46,7 +65,7 @@ impl Profile {
         let (least, knee) = self.queue_range;
         let target = self.queue_at_gigabit * (GIGABIT * self.weight / rate.max(1.0)).sqrt();
         if target > knee {
-            return (knee * target).sqrt().min(MOST);
+            return (knee * target).sqrt().min(self.queue_most);
         }
         target.max(least)
     }

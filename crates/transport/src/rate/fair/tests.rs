@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::Fair;
 use crate::Time;
 use crate::rate::line::Line;
-use crate::rate::{Fixed, PathReport, RateControl, RateLimits, Sent, Stamp};
+use crate::rate::{Fixed, PathReport, Policy, RateControl, RateLimits, Sent, Stamp};
 
 const OPEN: RateLimits = RateLimits { target: None, cap: Rate::UNLIMITED };
 
@@ -147,6 +147,17 @@ fn a_cap_holds_and_lifting_it_is_noticed_at_once() {
     assert!(line.use_over(1.0) > 0.9);
 }
 
+#[test]
+fn policies_of_the_family_change_without_a_new_start() {
+    let mut line = settled();
+    for policy in [Policy::Low, Policy::High, Policy::Fair] {
+        assert!(line.flow(0).law.follow(policy));
+        let used = line.use_over(1.0);
+        assert!(used > 0.97, "{policy:?}: {used}");
+    }
+    assert!(!line.flow(0).law.follow(Policy::Fixed), "that needs nothing of what was learnt");
+}
+
 /// Calls that may come in any order, with any numbers.
 #[derive(Clone, Debug)]
 enum Call {
@@ -156,6 +167,7 @@ enum Call {
     Silence,
     Path { rtt: u64 },
     Limits { target: Option<u64>, cap: u64 },
+    Follow(Policy),
     Wait { nanos: u64 },
 }
 
@@ -172,6 +184,7 @@ fn any_call() -> impl Strategy<Value = Call> {
         1 => Just(Call::Silence),
         1 => any::<u64>().prop_map(|rtt| Call::Path { rtt }),
         1 => (any::<Option<u64>>(), any::<u64>()).prop_map(|(target, cap)| Call::Limits { target, cap }),
+        1 => proptest::sample::select(vec![Policy::Fair, Policy::High, Policy::Low]).prop_map(Call::Follow),
         8 => short.prop_map(|nanos| Call::Wait { nanos }),
         1 => any::<u64>().prop_map(|nanos| Call::Wait { nanos }),
     ]
@@ -212,6 +225,9 @@ fn torment(law: &mut dyn RateControl, calls: Vec<Call>) -> Result<(), TestCaseEr
             Call::Limits { target, cap } => {
                 let target = target.map(Rate::from_bits_per_second);
                 law.set_limits(now, RateLimits { target, cap: Rate::from_bits_per_second(cap) });
+            }
+            Call::Follow(policy) => {
+                law.follow(policy);
             }
             Call::Wait { nanos } => now = now + Duration::from_nanos(nanos),
         }
