@@ -11,6 +11,7 @@ use super::drain::{self, Company, Drain, Grid, Watch};
 use super::level::{self, Level};
 use super::profile::Profile;
 use super::rivals::Rivals;
+use super::search::Search;
 use super::share::{Judged, Share};
 use super::standing::Standing;
 use super::verify::{self, Verify};
@@ -24,15 +25,9 @@ const GAIN_MOST: f64 = 0.9;
 /// Correction of the pace, at most, down and up.
 const CORRECTION: (f64, f64) = (-0.5, 0.4);
 /// Sending at this share of the estimate counts as using it.
-const BUSY: f64 = 0.97;
+pub(super) const BUSY: f64 = 0.97;
 /// Pace under congestion, relative to the estimate.
 const CONGESTED: f64 = 0.98;
-/// Factor on the target queue while searching, each time.
-const SEARCH: f64 = 3.0;
-/// Least target of a search relative to the round trip, and most relative to
-/// the law's horizon.
-const SEARCH_RTT: f64 = 0.02;
-const SEARCH_HORIZON: f64 = 0.4;
 /// After loss the target is this share of the buffer: for who has half of the
 /// line or more, and for who has next to nothing, so that flows still converge.
 const BUFFER_SHARE: (f64, f64) = (0.6, 0.85);
@@ -465,44 +460,5 @@ impl DelayMode {
         let pace = rate * (1.0 + correction.clamp(CORRECTION.0, CORRECTION.1));
         let pace = pace.max(self.claimed.unwrap_or(0.0));
         if judged.congested { pace.min(CONGESTED * rate) } else { pace }
-    }
-}
-
-/// Looking for free capacity once the queue stays empty although we send all
-/// that we believe to have.
-#[derive(Clone, Copy, Debug, Default)]
-struct Search {
-    idle_since: Option<Time>,
-    /// Factor on the target; 0 stands for not searching.
-    factor: f64,
-}
-
-impl Search {
-    fn active(&self) -> bool {
-        self.factor > 1.0
-    }
-
-    fn on_sample(&mut self, s: &Sample, target: f64, rate: f64, may: bool) {
-        if s.queue > target / 2.0 || !may {
-            *self = Self::default();
-            return;
-        }
-        if s.queue > 0.3 * target || s.sent < BUSY * rate {
-            self.idle_since = None;
-            return;
-        }
-        let since = *self.idle_since.get_or_insert(s.now);
-        if seconds_since(s.now, since) > 1.05 * s.base_rtt + s.interval {
-            self.factor = (self.factor.max(1.0) * SEARCH).min(1e6);
-            self.idle_since = Some(s.now);
-        }
-    }
-
-    fn target(&self, target: f64, s: &Sample) -> f64 {
-        if !self.active() {
-            return target;
-        }
-        let wide = target.max(SEARCH_RTT * s.base_rtt) * self.factor;
-        wide.min(SEARCH_HORIZON * s.horizon())
     }
 }

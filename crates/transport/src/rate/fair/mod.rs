@@ -20,6 +20,7 @@ mod level;
 mod loss;
 mod profile;
 mod rivals;
+mod search;
 mod share;
 mod standing;
 mod startup;
