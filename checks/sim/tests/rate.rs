@@ -179,6 +179,13 @@ fn policies_keep_their_place_beside_each_other() {
         assert!(part >= share.0 && part <= share.1, "{name}: {:.1} %", part * 100.0);
         table.add(name, outcome);
     }
+    let (low, late) = (plan(Policy::Low), plan(Policy::Low).starting(secs(3.0)));
+    let outcome = scenario("200mbit,50ms,queue=1bdp", 60.0).flow(low).flow(late).run();
+    assert!(outcome.jain(&outcome.second_half()) > JAIN, "two low flows");
+    table.add("low beside low", outcome);
+    let outcome = scenario("4gbit,20ms,queue=1bdp", 12.0).flow(plan(Policy::Low)).flow(FlowPlan::fair()).run();
+    assert!(half(&outcome, 0) < LOW.1, "low on a fast line: {:.3}", half(&outcome, 0));
+    table.add("low beside fair, 4 Gbit/s", outcome);
     insta::assert_snapshot!("policies", table.to_string());
 }
 

@@ -81,7 +81,13 @@ fn assertiveness(policy: RatePolicy) -> PolicyCeiling {
 }
 
 fn policies_up_to(most: PolicyCeiling) -> Vec<RatePolicy> {
-    RatePolicy::ALL.iter().copied().filter(|&policy| assertiveness(policy) <= most).collect()
+    match most {
+        PolicyCeiling::Low => RatePolicy::Low,
+        PolicyCeiling::Fair => RatePolicy::Fair,
+        PolicyCeiling::High => RatePolicy::High,
+        PolicyCeiling::Fixed => RatePolicy::Fixed,
+    }
+    .up_to_this()
 }
 
 async fn open_docroot(path: PathBuf) -> Result<LocalStore, Refusal> {

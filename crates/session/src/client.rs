@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use limosa_datapath::{Clock, waker};
 use limosa_seal::{AlgorithmSet, schedule::Role};
 use limosa_storage::Store;
-use limosa_transfer::job::law_of;
+use limosa_transfer::job::{Permitted, law_of};
 use limosa_transfer::receiver::{Destination, PartialNames, ReceiverOptions, Survey};
 use limosa_transfer::sender::{SenderConfig, Source};
 use limosa_transport::Config;
@@ -206,13 +206,11 @@ fn make_job(plan: &ClientPlan, answer: &Answer, survey: Option<Survey>) -> Resul
         (ClientJob::Upload(sources), _) => {
             debug_assert_eq!(request.direction, Direction::Upload);
             let config = SenderConfig::new(sources.clone(), algorithm);
-            Ok(jobs::sender(
-                config,
-                request,
-                answer.fresh,
-                answer.orphan_credit,
-                jobs::limits(request.rate, answer.rate_cap),
-            ))
+            let limits = jobs::limits(request.rate, answer.rate_cap);
+            let job = jobs::sender(config, request, answer.fresh, answer.orphan_credit, limits);
+            // The server may slow this end down, but not make it a nuisance.
+            let rate = request.rate.unwrap_or(answer.rate_cap).min(answer.rate_cap);
+            Ok(job.permitting(Permitted { policies: request.policy.up_to_this(), rate }))
         }
         (ClientJob::Download(_), Some(survey)) => {
             let names = PartialNames::new(&plan.user, request.transfer);

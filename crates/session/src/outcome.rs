@@ -54,7 +54,8 @@ pub struct Snapshot {
 pub enum Order {
     /// At most this rate from now on.
     SetRate(Rate),
-    /// Another law for the pace, if the other end permits it.
+    /// Another law for the pace. Where the other end sends, it ends the transfer
+    /// if it does not permit that law.
     SetPolicy(RatePolicy),
     /// Stop sending data until [`Order::Resume`].
     Pause,

@@ -8,7 +8,7 @@ use limosa_datapath::Clock;
 use limosa_seal::{AlgorithmSet, schedule::Role};
 use limosa_storage::{Store, StorePath};
 use limosa_transfer::Failure;
-use limosa_transfer::job::law_of;
+use limosa_transfer::job::{Permitted, law_of};
 use limosa_transfer::receiver::{Destination, PartialNames, ReceiverOptions, Survey, code_of_path};
 use limosa_transfer::sender::{SenderConfig, Source};
 use limosa_transport::Config;
@@ -122,7 +122,8 @@ async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version:
         Direction::Download => {
             let config = SenderConfig::new(sources(request, &terms.home)?, algorithm);
             let job = jobs::sender(config, request, request.fresh, ORPHAN_CREDIT, limits);
-            (job.permitting(terms.policies.clone()), request.fresh)
+            let permitted = Permitted { policies: terms.policies.clone(), rate: terms.rate_cap };
+            (job.permitting(permitted), request.fresh)
         }
     };
     let place = ports.reserve(terms.reached).map_err(|error| Failure::because(Code::UDP_BIND, error.to_string()))?;

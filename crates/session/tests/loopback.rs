@@ -226,3 +226,53 @@ async fn the_policy_changes_while_it_runs_if_the_server_permits() {
     let without_rate = (Code::FIXED_NEEDS_RATE, Code::FIXED_NEEDS_RATE);
     assert_eq!(ordered_to_be_fixed(None, RatePolicy::ALL).await, without_rate);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_may_not_choose_what_it_cannot_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    for root in [&here, &there] {
+        fs::create_dir_all(root).unwrap();
+    }
+    make_tree(&here);
+    let sources = || vec![Source::itself(StorePath::parse(b"tree").unwrap())];
+    let up = |rate| plan(&here, Request { rate, ..request(Direction::Upload, &["in"]) }, ClientJob::Upload(sources()));
+    let fixed = |running: &Running| running.steering().order(Order::SetPolicy(RatePolicy::Fixed));
+    let (client, _) = run(up(None), terms(&there), fixed).await;
+    assert_eq!(client.code, Code::FIXED_NEEDS_RATE, "{client:?}");
+    let (client, _) = run(up(Some(Rate::from_bits_per_second(300_000_000))), terms(&there), fixed).await;
+    assert_eq!(client.code, Code::OK, "{client:?}");
+}
+
+/// Runs both ends; `steer` may give orders to the server's.
+async fn run_steering_server(plan: ClientPlan, terms: Terms, order: Order) -> (Code, Code) {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let server = tokio::spawn(async move {
+        let mut running = serve(accept(theirs).await.unwrap(), terms, &PORTS).await.unwrap();
+        running.events.close();
+        running.steering().order(order);
+        running.outcome().await
+    });
+    let mut client = connect(ours, plan).await.unwrap();
+    client.events.close();
+    let outcomes = async { (client.outcome().await.code, server.await.unwrap().code) };
+    tokio::time::timeout(DEADLINE, outcomes).await.expect("the session ends in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_may_slow_a_client_down_but_not_drive_it() {
+    for (policy, code) in [(RatePolicy::Low, Code::OK), (RatePolicy::Fixed, Code::POLICY_NOT_ALLOWED)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+        for root in [&here, &there] {
+            fs::create_dir_all(root).unwrap();
+        }
+        make_tree(&here);
+        let rate = Some(Rate::from_bits_per_second(300_000_000));
+        let sources = vec![Source::itself(StorePath::parse(b"tree").unwrap())];
+        let request = Request { rate, ..request(Direction::Upload, &["in"]) };
+        let up = plan(&here, request, ClientJob::Upload(sources));
+        let codes = run_steering_server(up, terms(&there), Order::SetPolicy(policy)).await;
+        assert_eq!(codes, (code, code), "{policy:?}");
+    }
+}

@@ -60,8 +60,7 @@ pub struct Job {
     outgoing: Vec<u8>,
     now: Time,
     limits: RateLimits,
-    /// Policies that the other end may change to.
-    permitted: Vec<RatePolicy>,
+    permitted: Permitted,
     paused: Paused,
     tally: Tally,
     /// Why it ends before its time.
@@ -73,6 +72,15 @@ pub struct Job {
     theirs: Option<Summary>,
 }
 
+/// What the other end may order a sending end to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permitted {
+    /// Policies it may change to.
+    pub policies: Vec<RatePolicy>,
+    /// Highest rate it may set.
+    pub rate: Rate,
+}
+
 /// Who wants data to stand still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Paused {
@@ -81,17 +89,17 @@ struct Paused {
 }
 
 impl Job {
-    /// The sending end, under these limits. The other end may choose among
-    /// all policies, unless [`Self::permitting`] says otherwise.
+    /// The sending end, under these limits, which the other end may change as
+    /// it likes unless [`Self::permitting`] says otherwise.
     #[must_use]
     pub fn sending(sender: Sender, limits: RateLimits) -> Self {
         Self::new(Engine::Sending(Box::new(sender)), limits)
     }
 
-    /// With these policies for the other end to choose from.
+    /// With this for the other end to choose from.
     #[must_use]
-    pub fn permitting(mut self, policies: Vec<RatePolicy>) -> Self {
-        self.permitted = policies;
+    pub fn permitting(mut self, permitted: Permitted) -> Self {
+        self.permitted = permitted;
         self
     }
 
@@ -108,7 +116,7 @@ impl Job {
             outgoing: Vec::new(),
             now: Time::ZERO,
             limits,
-            permitted: RatePolicy::ALL.to_vec(),
+            permitted: Permitted { policies: RatePolicy::ALL.to_vec(), rate: Rate::UNLIMITED },
             paused: Paused::default(),
             tally: Tally::default(),
             ending: None,
@@ -201,9 +209,12 @@ impl Job {
     }
 
     fn obey_one<P: Protection>(&mut self, now: Time, record: &ControlRecord, connection: &mut Connection<P>) {
+        let sends = matches!(self.engine, Engine::Sending(_)) && self.done_at.is_none();
         match *record {
-            ControlRecord::SetRate(rate) => self.apply_rate(now, rate, connection),
-            ControlRecord::SetPolicy(policy) => self.obey_policy(now, policy, connection),
+            ControlRecord::SetRate(rate) if sends => self.apply_rate(now, rate.min(self.permitted.rate), connection),
+            ControlRecord::SetPolicy(policy) if sends => self.obey_policy(now, policy, connection),
+            // Who sends no data has no pace to change.
+            ControlRecord::SetRate(_) | ControlRecord::SetPolicy(_) => {}
             ControlRecord::Progress { .. } => {}
             ControlRecord::Pause => self.set_paused(Paused { there: true, ..self.paused }, connection),
             ControlRecord::Resume => self.set_paused(Paused { there: false, ..self.paused }, connection),
@@ -232,6 +243,7 @@ impl Job {
     /// Changes the law that sets the pace, wherever data are sent from.
     pub fn set_policy<P: Protection>(&mut self, now: Time, policy: RatePolicy, connection: &mut Connection<P>) {
         match self.engine {
+            Engine::Sending(_) if self.lacks_rate(policy) => self.cancel(now, Code::FIXED_NEEDS_RATE),
             Engine::Sending(_) => connection.set_policy(now, law_of(policy)),
             Engine::Receiving(_) => self.control.push(&ControlRecord::SetPolicy(policy)),
         }
@@ -240,14 +252,18 @@ impl Job {
     /// The other end wants another law; what it may not have ends the job.
     fn obey_policy<P: Protection>(&mut self, now: Time, policy: RatePolicy, connection: &mut Connection<P>) {
         let refused = match policy {
-            _ if !self.permitted.contains(&policy) => Some(Code::POLICY_NOT_ALLOWED),
-            RatePolicy::Fixed if self.limits.target.is_none() => Some(Code::FIXED_NEEDS_RATE),
+            _ if !self.permitted.policies.contains(&policy) => Some(Code::POLICY_NOT_ALLOWED),
+            _ if self.lacks_rate(policy) => Some(Code::FIXED_NEEDS_RATE),
             _ => None,
         };
         match refused {
             Some(code) => self.cancel(now, code),
             None => connection.set_policy(now, law_of(policy)),
         }
+    }
+
+    fn lacks_rate(&self, policy: RatePolicy) -> bool {
+        policy == RatePolicy::Fixed && self.limits.target.is_none()
     }
 
     /// Lets data stand still until [`Self::resume`].

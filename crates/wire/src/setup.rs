@@ -107,6 +107,16 @@ byte_enum! {
     }
 }
 
+impl RatePolicy {
+    /// All that take no more of a line from others than this one.
+    #[must_use]
+    pub fn up_to_this(self) -> Vec<Self> {
+        let by_assertiveness = [Self::Low, Self::Fair, Self::High, Self::Fixed];
+        let this = by_assertiveness.iter().position(|&policy| policy == self);
+        by_assertiveness.into_iter().take(this.map_or(0, |this| this + 1)).collect()
+    }
+}
+
 byte_enum! {
     /// What is compared before a partial file is continued or a complete one
     /// is taken as it is.

@@ -1,4 +1,4 @@
-//! Claiming a share among others right after start-up.
+//! Claiming a share among others: right after start-up, and where all agree.
 //!
 //! A newcomer's start-up ends at the first queue, with little of the line if
 //! others fill it. The delay law alone would even this out, but by the
@@ -28,8 +28,10 @@ const LONGEST: f64 = 20.0;
 const LOOK: f64 = 3.0;
 /// Growth between two looks that justifies going on.
 const PROGRESS: f64 = 1.05;
-/// Queue relative to the law's horizon beyond which pressing stops.
+/// Queue beyond which pressing waits: relative to the law's horizon above two
+/// targets, and to a buffer whose depth is known.
 const QUEUE: f64 = 0.25;
+const BUFFER: f64 = 0.75;
 
 /// A claim under way.
 #[derive(Clone, Copy, Debug)]
@@ -87,13 +89,20 @@ impl Claim {
         self.look = later(s.now, LOOK * s.base_rtt.max(s.interval));
     }
 
+    /// The queue that a claim may build in front of a law that aims at
+    /// `target`, in seconds.
+    pub(super) fn room(s: &Sample, target: f64, buffer: Option<f64>) -> f64 {
+        let room = (2.0 * target + QUEUE * s.horizon()).min(buffer.map_or(f64::MAX, |buffer| BUFFER * buffer));
+        room.max(1.2 * target)
+    }
+
     /// Presses on, waits, or ends. `room` is the queue that may build, in
     /// seconds, `congested` that there is loss already.
     pub(super) fn on_sample(&mut self, s: &Sample, rate: f64, room: f64, congested: bool) -> Step {
         if rate >= self.goal || s.now >= self.until {
             return Step::Over;
         }
-        if congested || s.queue > room.min(QUEUE * s.horizon()) {
+        if congested || s.queue > room {
             self.postpone(s);
             return Step::Wait;
         }

@@ -42,12 +42,12 @@ const BAR: (f64, f64) = (2.0, 20.0);
 const TARGET_FLOOR: (f64, f64) = (0.000_5, 4_500.0);
 /// From this part of the best rate on there is nobody to give way to.
 const ALL: f64 = 0.95;
-/// At most so much of the share is kept when giving way.
+/// A target below so much of what it would be is the buffer's.
+const SHALLOW: f64 = 0.8;
+/// At least so much of the share is kept when giving way.
 const GIVE_WAY: f64 = 0.85;
 /// Who gave way holds still for so many round trips.
 const GIVING_WAY: f64 = 4.0;
-/// Part of a buffer that a claim may fill.
-const CLAIM_ROOM: f64 = 0.4;
 /// Least that is sent of the share when stepping aside, inverted.
 const GIVEN: f64 = 1.0 / Verify::FACTOR;
 /// A queue of so many seconds is one, however high the target.
@@ -196,7 +196,7 @@ impl DelayMode {
             let barred = self.search_barred(s.now, share.rate);
             let may = !judged.congested && !limited && !barred && self.aside.is_none();
             self.search.on_sample(s, self.target, share.rate, may);
-            self.press(s, judged, share);
+            self.press(s, judged, share, profile);
             let calm = may && !self.search.active() && self.claim.is_none();
             self.level.on_sample(s, calm);
             let change = self.watch_company(s, judged, share, profile);
@@ -232,15 +232,15 @@ impl DelayMode {
         begun
     }
 
-    fn press(&mut self, s: &Sample, judged: &Judged, share: &mut Share) {
+    fn press(&mut self, s: &Sample, judged: &Judged, share: &mut Share, profile: &Profile) {
         self.claimed = None;
-        let Some(mut claim) = self.claim.take() else {
+        let Some(mut claim) = self.claim.take().filter(|_| profile.claims) else {
             return;
         };
         if self.aside.is_some() {
             claim.postpone(s);
         }
-        let room = 2.0 * self.target + CLAIM_ROOM * self.limit.map_or(f64::MAX, |limit| limit.queue);
+        let room = Claim::room(s, self.target, self.limit.map(|limit| limit.queue));
         let step = claim.on_sample(s, judged.rate, room, judged.congested);
         match step {
             claim::Step::Press(rate) => self.claimed = Some(rate),
@@ -354,6 +354,7 @@ impl DelayMode {
             Some(Aside::Drain(drain)) if drain.over(s) => self.aside = None,
             Some(Aside::Down(down)) => {
                 let outcome = down.on_sample(s, self.target)?;
+                self.last_down = Some(s.now);
                 if let down::Outcome::Baseline(rate) = outcome {
                     // It was not the buffer that lost them.
                     share.set_baseline(rate);
@@ -426,15 +427,20 @@ impl DelayMode {
         None
     }
 
-    /// Goes to what the queue says that each should have: down at once, up no
-    /// faster than others make room.
+    /// Goes towards what the queue says that each should have: down by a part,
+    /// up no faster than others make room.
     fn agree(&mut self, s: &Sample, watch: &Watch, share: &mut Share, profile: &Profile) {
         let Some(queue) = self.agreed.take().map(|queue| queue + watch.lowered(s)) else {
             return;
         };
+        // Who has all of the line is alone, whatever the queue says; and where
+        // the buffer sets the target, the queue says nothing of shares.
+        let alone = share.rate > ALL * share.best();
+        let shallow = self.target < SHALLOW * profile.target_queue(share.rate);
+        if alone || shallow {
+            return;
+        }
         match level::step(share.rate, queue, profile) {
-            // Who has all of the line is alone, whatever the queue says.
-            Some(rate) if rate < share.rate && share.rate > ALL * share.best() => {}
             Some(rate) if rate < share.rate => {
                 let rate = rate.max(GIVE_WAY * share.rate);
                 share.approach(rate, 1.0);

@@ -13,6 +13,8 @@ const MOST_EVIDENCE: f64 = 2_000.0;
 /// Round trips after which the attempt is given up if the queue did not empty,
 /// and if too little was seen.
 const PATIENCE: (f64, f64) = (4.0, 12.0);
+/// The same where packets come too slowly for evidence.
+const LATEST: f64 = 40.0;
 /// Queueing delay in seconds below which a queue counts as empty, however low
 /// the target: a few packets behind each other on a slow line, and the grain of
 /// clocks. A target lowered to what a tiny buffer seems to hold would otherwise
@@ -26,6 +28,7 @@ pub(super) struct Down {
     enough: Time,
     arrived: bool,
     given_up: (Time, Time),
+    latest: Time,
     /// Packets that suffice even if next to none of them is lost.
     wanted: f64,
     count: LossCount,
@@ -51,6 +54,7 @@ impl Down {
             began: s.now,
             enough: later(s.now, trip),
             arrived: false,
+            latest: later(s.now, LATEST * trip),
             given_up: (later(s.now, PATIENCE.0 * trip + s.rtt), later(s.now, PATIENCE.1 * trip)),
             wanted: (LOSSES / known.max(1e-6)).min(MOST_EVIDENCE),
             count: LossCount::default(),
@@ -69,7 +73,7 @@ impl Down {
         if seen && s.newest >= self.enough && (self.says_enough() || s.now >= late) {
             return Some(Outcome::Baseline(self.count.rate()));
         }
-        let given_up = if self.count.packets == 0.0 { early } else { late };
+        let given_up = if self.count.packets == 0.0 { early } else { self.latest };
         (s.now >= given_up).then_some(Outcome::Nothing)
     }
 
@@ -103,6 +107,14 @@ mod tests {
         let outcome = (1..200).find_map(|i| down.on_sample(&sample(1.0 + f64::from(i) * 0.0125), 0.000_25));
         let Some(Outcome::Baseline(rate)) = outcome else { panic!("no baseline: {outcome:?}") };
         assert!((rate - 0.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_slow_line_is_given_the_time_that_evidence_takes() {
+        let slow = |now| Sample { fresh_packets: 3.0, fresh_lost: 0.0, ..Sample::calm(now, 1e5) };
+        let mut down = Down::begin(&slow(1.0), 0.01);
+        let outcome = (1..400).find_map(|i| down.on_sample(&slow(1.0 + f64::from(i) * 0.02), 0.0025));
+        assert_eq!(outcome, Some(Outcome::Baseline(0.0)));
     }
 
     #[test]

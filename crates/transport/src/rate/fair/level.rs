@@ -66,7 +66,7 @@ impl Level {
 /// The share to go to from `rate` where flows that are alike hold `queue`, if
 /// it is worth a step.
 pub(super) fn step(rate: f64, queue: f64, profile: &Profile) -> Option<f64> {
-    let even = profile.rate_at(queue);
+    let even = profile.rate_at(queue)?;
     let uneven = even > UNEVEN * rate || rate > UNEVEN * even;
     uneven.then_some(rate + STEP * (even - rate))
 }

@@ -47,13 +47,15 @@ pub(super) const HIGH: Profile =
 /// none of the line its own where they are.
 pub(super) const LOW: Profile = Profile {
     weight: 1.0,
-    queue_at_gigabit: 0.001,
-    queue_range: (0.0005, 0.002),
-    queue_most: 0.002,
+    queue_at_gigabit: 0.0006,
+    queue_range: (0.0003, 0.0015),
+    queue_most: 0.003,
     claims: false,
     compete: None,
 };
 
+/// Queues within this factor of a bound are taken for the bound.
+const AT_BOUND: f64 = 1.1;
 /// One gigabit, in bytes per second.
 const GIGABIT: f64 = 125e6;
 
@@ -71,11 +73,14 @@ impl Profile {
     }
 
     /// The rate at which `queue` is the target: what each flow has where all
-    /// agree on it.
-    pub(super) fn rate_at(&self, queue: f64) -> f64 {
-        let knee = self.queue_range.1;
+    /// agree on it. At its bounds the target says nothing of the rate.
+    pub(super) fn rate_at(&self, queue: f64) -> Option<f64> {
+        let (least, knee) = self.queue_range;
+        if queue <= AT_BOUND * least || queue >= self.queue_most / AT_BOUND {
+            return None;
+        }
         let steep = if queue > knee { queue * queue / knee } else { queue };
-        GIGABIT * self.weight * (self.queue_at_gigabit / steep.max(1e-6)).powi(2)
+        Some(GIGABIT * self.weight * (self.queue_at_gigabit / steep).powi(2))
     }
 }
 
@@ -94,10 +99,22 @@ mod tests {
     }
 
     #[test]
+    fn low_gives_way_to_fair_at_any_rate() {
+        for megabits in [10.0, 100.0, 1e3, 1e4] {
+            let queue = FAIR.target_queue(megabits * 125e3);
+            let left = LOW.rate_at(queue).unwrap_or(0.0) / (megabits * 125e3);
+            assert!(left < 0.1, "{megabits} Mbit/s: {left}");
+        }
+    }
+
+    #[test]
     fn a_queue_says_what_each_flow_has() {
-        for rate in [5e5, 31e6, 1e9] {
+        for rate in [5e5, 31e6, 9e8] {
             let queue = FAIR.target_queue(rate);
-            assert!((FAIR.rate_at(queue) - rate).abs() < 1.0);
+            assert!(FAIR.rate_at(queue).is_some_and(|at| (at - rate).abs() < 1.0), "{rate}");
+        }
+        for rate in [0.0, 1e10] {
+            assert_eq!(FAIR.rate_at(FAIR.target_queue(rate)), None, "at a bound");
         }
     }
 }
