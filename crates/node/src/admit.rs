@@ -81,13 +81,7 @@ fn assertiveness(policy: RatePolicy) -> PolicyCeiling {
 }
 
 fn policies_up_to(most: PolicyCeiling) -> Vec<RatePolicy> {
-    match most {
-        PolicyCeiling::Low => RatePolicy::Low,
-        PolicyCeiling::Fair => RatePolicy::Fair,
-        PolicyCeiling::High => RatePolicy::High,
-        PolicyCeiling::Fixed => RatePolicy::Fixed,
-    }
-    .up_to_this()
+    RatePolicy::ALL.iter().copied().filter(|&policy| assertiveness(policy) <= most).collect()
 }
 
 async fn open_docroot(path: PathBuf) -> Result<LocalStore, Refusal> {
@@ -183,5 +177,19 @@ mod tests {
         let refused = terms(&permitted, &surroundings, None).await.unwrap_err();
         assert_eq!(refused.code, Code::NO_DOCROOT);
         assert!(!refused.detail.contains('/'), "{}", refused.detail);
+    }
+
+    #[test]
+    fn no_policy_above_the_ceiling_may_be_changed_to() {
+        for (most, expected) in [
+            (PolicyCeiling::Low, RatePolicy::Low),
+            (PolicyCeiling::Fair, RatePolicy::Fair),
+            (PolicyCeiling::High, RatePolicy::High),
+            (PolicyCeiling::Fixed, RatePolicy::Fixed),
+        ] {
+            let mut permitted = policies_up_to(most);
+            permitted.sort_by_key(|&policy| assertiveness(policy));
+            assert_eq!(permitted, expected.up_to_this(), "both crates order them alike");
+        }
     }
 }
