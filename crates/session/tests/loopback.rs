@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,11 +85,22 @@ const PORTS: ServerPorts = ServerPorts::Range { first: 36_100, last: 36_300 };
 
 /// Runs both ends; `steer` may give orders to the client's.
 async fn run(plan: ClientPlan, terms: Terms, steer: impl FnOnce(&Running)) -> (Outcome, Outcome) {
+    run_both(plan, terms, steer, |_| {}).await
+}
+
+/// The same; `command` may give orders to the server's.
+async fn run_both(
+    plan: ClientPlan,
+    terms: Terms,
+    steer: impl FnOnce(&Running),
+    command: impl FnOnce(&Running) + Send + 'static,
+) -> (Outcome, Outcome) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let server = tokio::spawn(async move {
         let incoming = accept(theirs).await.unwrap();
         let mut running = serve(incoming, terms, &PORTS).await.unwrap();
         running.events.close();
+        command(&running);
         running.outcome().await
     });
     let mut client = connect(ours, plan).await.unwrap();
@@ -97,6 +108,14 @@ async fn run(plan: ClientPlan, terms: Terms, steer: impl FnOnce(&Running)) -> (O
     steer(&client);
     let outcomes = async { (client.outcome().await, server.await.unwrap()) };
     tokio::time::timeout(DEADLINE, outcomes).await.expect("the session ends in time")
+}
+
+/// Directories of these names in a new one.
+fn roots<const N: usize>(names: [&str; N]) -> (tempfile::TempDir, [PathBuf; N]) {
+    let folder = tempfile::tempdir().unwrap();
+    let roots = names.map(|name| folder.path().join(name));
+    roots.iter().for_each(|root| fs::create_dir_all(root).unwrap());
+    (folder, roots)
 }
 
 /// A tree with what tends to break: empty, small, large, with holes, odd names.
@@ -121,11 +140,7 @@ fn assert_equal(left: &Path, right: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tree_goes_up_and_comes_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let (here, there, back) = (folder.path().join("here"), folder.path().join("there"), folder.path().join("back"));
-    for root in [&here, &there, &back] {
-        fs::create_dir_all(root).unwrap();
-    }
+    let (_folder, [here, there, back]) = roots(["here", "there", "back"]);
     make_tree(&here);
 
     let sources = vec![Source::itself(StorePath::parse(b"tree").unwrap())];
@@ -144,11 +159,7 @@ async fn a_tree_goes_up_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_finds_everything_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
-    for root in [&here, &there] {
-        fs::create_dir_all(root).unwrap();
-    }
+    let (_folder, [here, there]) = roots(["here", "there"]);
     make_tree(&here);
     let up = || {
         let sources = vec![Source::itself(StorePath::parse(b"tree").unwrap())];
@@ -172,11 +183,7 @@ async fn a_missing_source_is_named_by_its_code() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_transfer_ends_on_both_sides() {
-    let folder = tempfile::tempdir().unwrap();
-    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
-    for root in [&here, &there] {
-        fs::create_dir_all(root).unwrap();
-    }
+    let (_folder, [here, there]) = roots(["here", "there"]);
     make_tree(&here);
     let sources = vec![Source::itself(StorePath::parse(b"tree").unwrap())];
     let mut request = request(Direction::Upload, &["in"]);
@@ -203,11 +210,7 @@ async fn a_fixed_rate_must_be_named() {
 /// How a download ends whose client wants a fixed rate meanwhile, where the
 /// server permits `policies`.
 async fn ordered_to_be_fixed(rate: Option<Rate>, policies: &[RatePolicy]) -> (Code, Code) {
-    let folder = tempfile::tempdir().unwrap();
-    let (there, back) = (folder.path().join("there"), folder.path().join("back"));
-    for root in [&there, &back] {
-        fs::create_dir_all(root).unwrap();
-    }
+    let (_folder, [there, back]) = roots(["there", "back"]);
     make_tree(&there);
     let down = ClientJob::Download(Destination::parse(b"out").unwrap());
     let request = Request { rate, ..request(Direction::Download, &["tree"]) };
@@ -229,11 +232,7 @@ async fn the_policy_changes_while_it_runs_if_the_server_permits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_sends_may_not_choose_what_it_cannot_do() {
-    let folder = tempfile::tempdir().unwrap();
-    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
-    for root in [&here, &there] {
-        fs::create_dir_all(root).unwrap();
-    }
+    let (_folder, [here, there]) = roots(["here", "there"]);
     make_tree(&here);
     let sources = || vec![Source::itself(StorePath::parse(b"tree").unwrap())];
     let up = |rate| plan(&here, Request { rate, ..request(Direction::Upload, &["in"]) }, ClientJob::Upload(sources()));
@@ -244,35 +243,17 @@ async fn a_client_that_sends_may_not_choose_what_it_cannot_do() {
     assert_eq!(client.code, Code::OK, "{client:?}");
 }
 
-/// Runs both ends; `steer` may give orders to the server's.
-async fn run_steering_server(plan: ClientPlan, terms: Terms, order: Order) -> (Code, Code) {
-    let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let server = tokio::spawn(async move {
-        let mut running = serve(accept(theirs).await.unwrap(), terms, &PORTS).await.unwrap();
-        running.events.close();
-        running.steering().order(order);
-        running.outcome().await
-    });
-    let mut client = connect(ours, plan).await.unwrap();
-    client.events.close();
-    let outcomes = async { (client.outcome().await.code, server.await.unwrap().code) };
-    tokio::time::timeout(DEADLINE, outcomes).await.expect("the session ends in time")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_may_slow_a_client_down_but_not_drive_it() {
     for (policy, code) in [(RatePolicy::Low, Code::OK), (RatePolicy::Fixed, Code::POLICY_NOT_ALLOWED)] {
-        let folder = tempfile::tempdir().unwrap();
-        let (here, there) = (folder.path().join("here"), folder.path().join("there"));
-        for root in [&here, &there] {
-            fs::create_dir_all(root).unwrap();
-        }
+        let (_folder, [here, there]) = roots(["here", "there"]);
         make_tree(&here);
         let rate = Some(Rate::from_bits_per_second(300_000_000));
         let sources = vec![Source::itself(StorePath::parse(b"tree").unwrap())];
         let request = Request { rate, ..request(Direction::Upload, &["in"]) };
         let up = plan(&here, request, ClientJob::Upload(sources));
-        let codes = run_steering_server(up, terms(&there), Order::SetPolicy(policy)).await;
-        assert_eq!(codes, (code, code), "{policy:?}");
+        let order = move |running: &Running| running.steering().order(Order::SetPolicy(policy));
+        let (client, server) = run_both(up, terms(&there), |_| {}, order).await;
+        assert_eq!((client.code, server.code), (code, code), "{policy:?}");
     }
 }
