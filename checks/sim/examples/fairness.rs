@@ -8,7 +8,7 @@
 //! Prints a table and marks what is below 0.9. The runs go on for as long after
 //! the thirty round trips as they had lasted before.
 
-use std::process::ExitCode;
+use std::error::Error;
 use std::time::Duration;
 
 use limosa_sim::{FlowPlan, LineSettings, Scenario};
@@ -29,23 +29,13 @@ const FLOWS: [(u32, Duration); 6] = [
     (4, Duration::from_secs(3)),
 ];
 
-fn main() -> ExitCode {
-    let seed = match std::env::args().nth(1).map(|seed| seed.parse::<u64>()) {
-        None => 1,
-        Some(Ok(seed)) => seed,
-        Some(Err(error)) => {
-            eprintln!("fairness: the seed: {error}");
-            return ExitCode::from(2);
-        }
-    };
+fn main() -> Result<(), Box<dyn Error>> {
+    let seed = std::env::args().nth(1).map_or(Ok(1), |seed| seed.parse::<u64>())?;
     println!("| line | queue | 2 together | 2, 1 s | 2, 3 s | 4 together | 4, 1 s | 4, 3 s |");
     println!("|---|---|---|---|---|---|---|---|");
     let (mut cells, mut uneven) = (0, 0);
     for line in lines() {
-        let settings: LineSettings = match line.parse() {
-            Ok(settings) => settings,
-            Err(error) => unreachable!("{line} is a line: {error}"),
-        };
+        let settings: LineSettings = line.parse()?;
         let mut row = line.replacen(",queue=", " | ", 1).replace(',', ", ");
         for (count, apart) in FLOWS {
             let index = jain(&settings, count, apart, seed);
@@ -57,7 +47,7 @@ fn main() -> ExitCode {
         println!("| {row} |");
     }
     println!("\n{uneven} of {cells} cells below {EVEN}");
-    ExitCode::SUCCESS
+    Ok(())
 }
 
 fn lines() -> Vec<String> {

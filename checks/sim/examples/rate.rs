@@ -7,9 +7,9 @@
 //!
 //! Options: `--queue 50ms|4bdp|12000b`, `--secs N`, `--seed N` (or `1-3` for
 //! several runs), `--policy fair|high|low|fixed`, `--target RATE`, `--flows N`,
-//! `--stagger TIME`, `--longer TIME` (round trip, from flow to flow), `--cubic before|after` and `--bbr before|after` (5 s before
-//! or after), `--kind cubic|bbr` (TCP alone instead of a policy), `--burst
-//! TIME`, `--at TIME:rate=R|rtt=T|loss=P|blackout=on|blackout=off` (repeatable),
+//! `--stagger TIME`, `--longer TIME` (of the round trip, from flow to flow),
+//! `--cubic before|after` and `--bbr before|after` (5 s before or after),
+//! `--kind cubic|bbr` (TCP alone instead of a policy), `--burst TIME`, `--at TIME:rate=R|rtt=T|loss=P|blackout=on|blackout=off` (repeatable),
 //! `--pause FROM-UNTIL`, `--offset TIME` (receivers' clocks), `--csv FILE`,
 //! `--svg FILE`, `--per-flow`.
 

@@ -7,7 +7,8 @@ use super::{Sample, later};
 use crate::Time;
 use crate::rate::measure::sane_pace;
 
-/// How long the best rate is remembered, in seconds, and in how many parts.
+/// How long the best rate and the deepest queue are remembered, in seconds, and
+/// in how many parts.
 const MEMORY: f64 = 60.0;
 const PARTS: f64 = 12.0;
 
@@ -26,11 +27,11 @@ pub(super) struct Share {
     /// The baseline when it was last put to the test.
     verified: f64,
     relaxation: Relaxation,
-    best: Best,
+    best: Peak,
     /// What packet trains say the line carries; 0 if they are not believed.
     pub(super) hint: f64,
     /// Deepest queue seen of late, in seconds: the buffer holds no less.
-    deepest: Best,
+    deepest: Peak,
 }
 
 impl Share {
@@ -41,9 +42,9 @@ impl Share {
             doubtful: false,
             verified: baseline.rate(),
             relaxation: Relaxation::default(),
-            best: Best::default(),
+            best: Peak::default(),
             hint: 0.0,
-            deepest: Best::default(),
+            deepest: Peak::default(),
         }
     }
 
@@ -121,11 +122,11 @@ pub(super) struct Judged {
 
 /// Largest of the figures of the last minute.
 #[derive(Clone, Debug, Default)]
-struct Best {
+struct Peak {
     parts: VecDeque<(Time, f64)>,
 }
 
-impl Best {
+impl Peak {
     fn note(&mut self, now: Time, figure: f64) {
         let fresh = |(since, _): &(Time, f64)| now < later(*since, MEMORY / PARTS);
         match self.parts.back_mut() {
