@@ -120,6 +120,9 @@ fn flows_of_one_kind_share_evenly() {
         ("200mbit,50ms,queue=100ms", 2, 3.0, 40.0, JAIN),
         ("200mbit,50ms,queue=100ms", 4, 3.0, 40.0, JAIN),
         // From 30 round trips after the last one joined.
+        ("100mbit,10ms,queue=200ms", 4, 0.01, 1.2, JAIN_SOON),
+        ("100mbit,10ms,1%,queue=50ms", 4, 0.01, 2.4, JAIN_SOON),
+        ("100mbit,100ms,1%,queue=200ms", 2, 0.01, 6.1, JAIN_SOON),
         ("1gbit,100ms,1%,queue=50ms", 2, 1.0, 8.0, JAIN_SOON),
         ("100mbit,100ms,1%,queue=50ms", 4, 3.0, 24.0, JAIN_SOON),
         ("1gbit,300ms,queue=100ms", 2, 3.0, 24.0, JAIN_SOON),

@@ -23,9 +23,11 @@ const PRESSURE: f64 = 1.4;
 const PRESSURE_MOST: f64 = 0.06;
 /// The same, relative to the goal, where it is agreed: others may press too.
 const PRESSURE_AGREED: f64 = 0.12;
-/// Round trips that a claim lasts at most, and between two looks at progress.
+/// Round trips that a claim lasts at most, between two looks at progress, and
+/// without any, however much of that time was spent waiting.
 const LONGEST: f64 = 20.0;
 const LOOK: f64 = 3.0;
+const FRUITLESS: f64 = 14.0;
 /// Growth between two looks that justifies going on.
 const PROGRESS: f64 = 1.05;
 /// Queue beyond which pressing waits: relative to the law's horizon above two
@@ -41,6 +43,7 @@ pub(super) struct Claim {
     until: Time,
     look: Time,
     before: f64,
+    patience: Time,
 }
 
 /// What a claim does next.
@@ -65,6 +68,7 @@ impl Claim {
             until: later(s.now, LONGEST * s.base_rtt.max(s.interval)),
             look: later(s.now, LOOK * s.base_rtt.max(s.interval)),
             before: rate,
+            patience: fruitless(s),
         })
     }
 
@@ -76,6 +80,7 @@ impl Claim {
             until: later(s.now, LONGEST * s.base_rtt.max(s.interval)),
             look: later(s.now, LOOK * s.base_rtt.max(s.interval)),
             before: share.rate,
+            patience: fruitless(s),
         }
     }
 
@@ -102,6 +107,12 @@ impl Claim {
         if rate >= self.goal || s.now >= self.until {
             return Step::Over;
         }
+        if rate >= PROGRESS * self.before {
+            self.patience = fruitless(s);
+        }
+        if s.now >= self.patience {
+            return Step::InVain;
+        }
         if congested || s.queue > room {
             self.postpone(s);
             return Step::Wait;
@@ -115,6 +126,10 @@ impl Claim {
         }
         Step::Press((PRESSURE * rate).min(rate + self.step))
     }
+}
+
+fn fruitless(s: &Sample) -> Time {
+    later(s.now, FRUITLESS * s.base_rtt.max(s.interval))
 }
 
 #[cfg(test)]
@@ -153,5 +168,16 @@ mod tests {
         assert_eq!(claim.on_sample(&s, 10e6, 0.005, true), Step::Wait, "loss");
         assert_eq!(step(&mut claim, &s, 10e6), Step::Press(14e6), "no progress was due while it waited");
         assert_eq!(step(&mut claim, &Sample::calm(2.1, 10e6), 10e6), Step::Over, "not for ever");
+    }
+
+    #[test]
+    fn waiting_without_progress_does_not_go_on_for_ever() {
+        let deep = |now: f64| Sample::calm(now, 10e6).with_queue(0.006);
+        let run = |rate: &dyn Fn(f64) -> f64| {
+            let mut claim = Claim::begin(&deep(1.0), 10e6, 125e6).expect("crowded");
+            (1..200).map(|i| f64::from(i) * 0.00625).find(|&t| step(&mut claim, &deep(1.0 + t), rate(t)) != Step::Wait)
+        };
+        assert!(run(&|_| 10e6).is_some_and(|took| (0.7..0.71).contains(&took)), "14 round trips");
+        assert!(run(&|t| 10e6 * (1.0 + t)).is_some_and(|took| took > 0.99), "all that it may take");
     }
 }

@@ -134,7 +134,7 @@ impl Compete {
         if self.is_quiet(s, target) {
             return Some(Leave::Quiet);
         }
-        if let Some(by) = self.standing.on_sample(s, !judged.congested) {
+        if let Some(by) = self.standing.on_sample(s, !judged.congested && !share.base_is_proven(s.now)) {
             return Some(Leave::Longer(by));
         }
         self.probe(s, line)

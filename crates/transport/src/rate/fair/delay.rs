@@ -6,6 +6,7 @@
 //! queue as measured would swing with every round trip of delay.
 
 use super::claim::{self, Claim};
+use super::clear::{self, AfterStartup, Clear};
 use super::down::{self, Down};
 use super::drain::{self, Company, Drain, Grid, Watch};
 use super::level::{self, Level};
@@ -72,6 +73,7 @@ pub(super) struct DelayMode {
     limit: Option<BufferLimit>,
     excess_since: Option<Time>,
     last_down: Option<Time>,
+    downs_in_vain: u32,
     /// Points for all, and for those who have company since lately.
     grid: (Grid, Grid),
     company_since: Option<Time>,
@@ -91,11 +93,16 @@ pub(super) struct DelayMode {
     hold: Option<Hold>,
     /// Drains to come that go deep, after a claim.
     deep_drains: u32,
+    /// Looks for the queue of crowded start-ups, once.
+    after_startup: Option<AfterStartup>,
+    /// When we last cleared it.
+    cleared: Option<Time>,
 }
 
 /// A short phase beside the law.
 #[derive(Clone, Copy, Debug)]
 enum Aside {
+    Clear(Clear),
     Drain(Drain),
     Down(Down),
     Verify(Verify),
@@ -159,13 +166,14 @@ impl DelayMode {
     pub(super) fn after_startup(s: &Sample, share: &Share, profile: &Profile) -> Self {
         let claim = Claim::begin(s, share.rate, share.hint).filter(|_| profile.claims);
         let deep_drains = if claim.is_some() { DEEP_DRAINS } else { 0 };
-        Self { claim, deep_drains, ..Self::default() }
+        Self { claim, deep_drains, after_startup: Some(AfterStartup::new(s)), ..Self::default() }
     }
 
     pub(super) fn phase(&self) -> &'static str {
         match self.aside {
             None if self.claim.is_some() => "claim",
             None => "delay",
+            Some(Aside::Clear(_)) => "clear",
             Some(Aside::Drain(_)) => "drain",
             Some(Aside::Down(_)) => "down",
             Some(Aside::Verify(_)) => "verify",
@@ -200,7 +208,8 @@ impl DelayMode {
             let calm = may && !self.search.active() && self.claim.is_none();
             self.level.on_sample(s, calm);
             let change = self.watch_company(s, judged, share, profile);
-            let longer = self.standing.on_sample(s, !judged.congested && share.rate < FALLEN * share.best());
+            let held_back = !judged.congested && share.rate < FALLEN * share.best() && !share.base_is_proven(s.now);
+            let longer = self.standing.on_sample(s, held_back);
             let change = change.or(longer.map(Change::Longer));
             if change.is_some() {
                 return (share.rate, change);
@@ -213,7 +222,16 @@ impl DelayMode {
         (self.pace(s, judged, share), None)
     }
 
+    fn reaches_into_clearing(&self, s: &Sample) -> bool {
+        self.cleared.is_some_and(|at| s.oldest <= at)
+    }
+
     fn must_compete(&mut self, s: &Sample, judged: &Judged, share: &Share, profile: &Profile) -> bool {
+        if self.reaches_into_clearing(s) {
+            // What was lost in a crowded start says nothing of who is there.
+            self.rivals = Rivals::armed();
+            return false;
+        }
         let ours = self.aside.is_some() || self.watch.is_some() || self.claim.is_some();
         let signs = self.rivals.on_sample(s, judged, share, profile, self.target, ours);
         let was_wrong = self.left.is_some_and(|left| left.regretted(s, share, self.target));
@@ -315,13 +333,16 @@ impl DelayMode {
         let x = judged.rate;
         share.note(s.now, x);
         if x > share.rate {
-            if share.doubtful || matches!(self.aside, Some(Aside::Down(_))) {
+            if (share.doubtful && judged.overflow) || matches!(self.aside, Some(Aside::Down(_))) {
                 return;
             }
             let gain = if self.search.active() || self.claim.is_some() { 1.0 } else { 2.0 * gain };
             let hold = self.hold.filter(|hold| s.now < hold.until);
             let most = hold.map_or(f64::MAX, |hold| hold.rate.max(share.rate));
             share.approach(x.min(most), gain.min(GAIN_MOST));
+            return;
+        }
+        if self.reaches_into_clearing(s) {
             return;
         }
         let busy = s.full && s.queue_low > self.target / 4.0;
@@ -351,14 +372,24 @@ impl DelayMode {
 
     fn step_aside(&mut self, s: &Sample, share: &mut Share) -> Option<Change> {
         match &mut self.aside {
+            Some(Aside::Clear(clear)) => {
+                self.cleared = Some(s.now);
+                let outcome = clear.on_sample(s)?;
+                if outcome == clear::Outcome::Gone {
+                    share.prove_base(s.now);
+                }
+                self.aside = None;
+            }
             Some(Aside::Drain(drain)) if drain.over(s) => self.aside = None,
             Some(Aside::Down(down)) => {
                 let outcome = down.on_sample(s, self.target)?;
                 self.last_down = Some(s.now);
+                self.downs_in_vain += 1;
                 if let down::Outcome::Baseline(rate) = outcome {
                     // It was not the buffer that lost them.
                     share.set_baseline(rate);
                     self.limit = None;
+                    self.downs_in_vain = 0;
                 }
                 self.aside = None;
             }
@@ -376,10 +407,14 @@ impl DelayMode {
 
     fn begin_aside(&mut self, s: &Sample, judged: &Judged, share: &mut Share) {
         let due = self.drain_due(s, share);
-        if matches!(self.aside, Some(Aside::Verify(_) | Aside::Down(_))) {
+        if matches!(self.aside, Some(Aside::Verify(_) | Aside::Down(_) | Aside::Clear(_))) {
             return;
         }
-        if self.down_due(s, judged, share) {
+        if let Some(clear) = self.after_startup.and_then(|after| after.clear(s, share.baseline.rate())) {
+            self.after_startup = None;
+            self.claim = None;
+            self.aside = Some(Aside::Clear(clear));
+        } else if self.down_due(s, judged, share) {
             self.last_down = Some(s.now);
             self.excess_since = None;
             self.aside = Some(Aside::Down(Down::begin(s, share.baseline.rate())));
@@ -407,7 +442,8 @@ impl DelayMode {
     fn down_due(&self, s: &Sample, judged: &Judged, share: &Share) -> bool {
         let trip = s.base_rtt.max(s.window);
         let lasting = |since: Time| seconds_since(s.now, since) > LASTING * trip;
-        let rested = |last: Time| seconds_since(s.now, last) > DOWN_EVERY * trip;
+        let rest = DOWN_EVERY * trip * f64::from(1 << self.downs_in_vain.min(3));
+        let rested = |last: Time| seconds_since(s.now, last) > rest;
         let excess = judged.excess > 0.0 && self.excess_since.is_some_and(lasting);
         (excess || share.doubtful) && self.last_down.is_none_or(rested)
     }
@@ -440,7 +476,7 @@ impl DelayMode {
         if alone || shallow {
             return;
         }
-        match level::step(share.rate, queue, profile) {
+        match level::step(share.rate, queue, share.reference(), profile) {
             Some(rate) if rate < share.rate => {
                 let rate = rate.max(GIVE_WAY * share.rate);
                 share.approach(rate, 1.0);
@@ -454,6 +490,7 @@ impl DelayMode {
     fn pace(&self, s: &Sample, judged: &Judged, share: &Share) -> f64 {
         let rate = share.rate;
         match self.aside {
+            Some(Aside::Clear(_)) => return Clear::FACTOR * rate,
             Some(Aside::Drain(drain)) => return drain.factor() * rate,
             Some(Aside::Down(_)) => return Down::FACTOR * rate,
             Some(Aside::Verify(_)) => return Verify::FACTOR * rate,

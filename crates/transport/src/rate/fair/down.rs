@@ -27,7 +27,12 @@ pub(super) struct Down {
     began: Time,
     enough: Time,
     arrived: bool,
-    given_up: (Time, Time),
+    /// How long an empty queue is waited for, and from when on little evidence
+    /// is enough.
+    patience: f64,
+    late: Time,
+    /// When the queue was last seen empty.
+    empty_at: Time,
     latest: Time,
     /// Packets that suffice even if next to none of them is lost.
     wanted: f64,
@@ -55,7 +60,9 @@ impl Down {
             enough: later(s.now, trip),
             arrived: false,
             latest: later(s.now, LATEST * trip),
-            given_up: (later(s.now, PATIENCE.0 * trip + s.rtt), later(s.now, PATIENCE.1 * trip)),
+            patience: PATIENCE.0 * trip + s.rtt,
+            late: later(s.now, PATIENCE.1 * trip),
+            empty_at: s.now,
             wanted: (LOSSES / known.max(1e-6)).min(MOST_EVIDENCE),
             count: LossCount::default(),
         }
@@ -65,15 +72,15 @@ impl Down {
         let empty = (0.3 * target).max(EMPTY);
         if self.arrived && s.queue < empty && s.queue_last < empty {
             self.count.add(s);
+            self.empty_at = s.now;
         }
         // The first report after the change still counts packets from before.
         self.arrived = s.newest >= self.began;
-        let (early, late) = self.given_up;
         let seen = self.count.packets >= EVIDENCE;
-        if seen && s.newest >= self.enough && (self.says_enough() || s.now >= late) {
+        if seen && s.newest >= self.enough && (self.says_enough() || s.now >= self.late) {
             return Some(Outcome::Baseline(self.count.rate()));
         }
-        let given_up = if self.count.packets == 0.0 { early } else { self.latest };
+        let given_up = later(self.empty_at, self.patience).min(self.latest);
         (s.now >= given_up).then_some(Outcome::Nothing)
     }
 
@@ -120,5 +127,16 @@ mod tests {
     #[test]
     fn loss_on_a_queue_teaches_nothing() {
         assert_eq!(run(|now| Sample::calm(now, 1e8).with_loss(0.05).with_queue(0.003)), Some(Outcome::Nothing));
+    }
+
+    #[test]
+    fn a_queue_that_comes_back_ends_it_though_some_packets_were_counted() {
+        let sample = |now, queue| Sample::calm(now, 1e6).with_loss(0.01).with_queue(queue);
+        let mut down = Down::begin(&sample(1.0, 0.0), 0.01);
+        let queue = |t: f64| if t < 0.1 { 0.0 } else { 0.01 };
+        let times = (1..600).map(|i| f64::from(i) * 0.00625);
+        let ended = times.map(|t| (t, down.on_sample(&sample(1.0 + t, queue(t)), 0.0025))).find(|(_, o)| o.is_some());
+        let Some((took, Some(Outcome::Nothing))) = ended else { panic!("{ended:?}") };
+        assert!(took < 0.4, "{took}");
     }
 }

@@ -109,6 +109,8 @@ pub(super) struct Watch {
     /// By how much our own part of the drain should move the queue.
     expected: f64,
     shared: bool,
+    /// Whether what does not move cannot be the path: others took what we left.
+    proven: bool,
     until: Time,
 }
 
@@ -123,6 +125,7 @@ impl Watch {
             lost: false,
             expected: part * drain.cut * seconds_since(drain.until, s.now),
             shared: part < ALONE,
+            proven: part < ALONE && share.base_is_proven(s.now),
             until: later(drain.until, s.base_rtt),
         }
     }
@@ -145,7 +148,7 @@ impl Watch {
         // Where the line is ours, what we send less must show, whatever jitter
         // the ends add.
         let due = self.expected.min(self.before);
-        let unmoved = moved < noise && self.expected > 2.0 * noise;
+        let unmoved = !self.proven && moved < noise && self.expected > 2.0 * noise;
         let ignored = !self.shared && due > 0.001 && moved < UNMOVED * due;
         if (unmoved || ignored) && !self.lost {
             return Some(Company::Nobody);
@@ -178,8 +181,13 @@ mod tests {
     }
 
     fn watch(part: f64, queues: &[f64]) -> Option<Company> {
+        watch_with(part, queues, |_| ())
+    }
+
+    fn watch_with(part: f64, queues: &[f64], known: impl Fn(&mut Share)) -> Option<Company> {
         let mut share = Share::new(part * 125e6, BaselineLoss::default());
         share.note(Time::ZERO, 125e6);
+        known(&mut share);
         let before = Sample::calm(1.0, 125e6).with_queue(0.004);
         let drain = Drain::begin(&before, false);
         let mut watch = Watch::begin(&before, &drain, &share);
@@ -197,5 +205,14 @@ mod tests {
         assert_eq!(watch(1.0, &[0.004, 0.004, 0.004, 0.004]), Some(Company::Nobody));
         assert_eq!(watch(1.0, &[0.0045, 0.004, 0.0035, 0.0042]), Some(Company::Nobody), "jitter");
         assert_eq!(watch(1.0, &[0.004, 0.0025, 0.0015, 0.003]), Some(Company::Alike), "it moves");
+    }
+
+    #[test]
+    fn a_queue_that_does_not_move_is_somebody_elses_where_the_path_is_known() {
+        let still = [0.004, 0.004, 0.004, 0.004];
+        assert_eq!(watch(0.5, &still), Some(Company::Nobody));
+        let seen = |share: &mut Share| share.prove_base(Time::ZERO);
+        assert_eq!(watch_with(0.5, &still, seen), Some(Company::Foreign));
+        assert_eq!(watch_with(1.0, &still, seen), Some(Company::Nobody), "there is nobody else");
     }
 }

@@ -63,10 +63,12 @@ impl Level {
     }
 }
 
-/// The share to go to from `rate` where flows that are alike hold `queue`, if
-/// it is worth a step.
-pub(super) fn step(rate: f64, queue: f64, profile: &Profile) -> Option<f64> {
-    let even = profile.rate_at(queue)?;
+/// The share to go to from `rate` where flows that are alike hold `queue` on a
+/// line that carries `line`, if it is worth a step. There is another one at
+/// least, so nobody goes beyond what that leaves.
+pub(super) fn step(rate: f64, queue: f64, line: f64, profile: &Profile) -> Option<f64> {
+    let most = line * profile.weight / (profile.weight + 1.0);
+    let even = profile.rate_at(queue)?.min(most.max(rate));
     let uneven = even > UNEVEN * rate || rate > UNEVEN * even;
     uneven.then_some(rate + STEP * (even - rate))
 }
@@ -95,9 +97,10 @@ mod tests {
     #[test]
     fn uneven_shares_step_towards_the_even_one_and_others_stay() {
         let queue = FAIR.target_queue(50e6);
-        let to = |rate: f64| step(rate, queue, &FAIR);
+        let to = |rate: f64| step(rate, queue, 2e8, &FAIR);
         assert!(to(100e6).is_some_and(|rate| (rate - 60e6).abs() < 1.0));
         assert!(to(10e6).is_some_and(|rate| (rate - 42e6).abs() < 1.0));
         assert_eq!((to(50e6), to(60e6), to(42e6)), (None, None, None));
+        assert_eq!(step(50e6, FAIR.target_queue(200e6), 1e8, &FAIR), None, "half of the line is the most");
     }
 }

@@ -12,6 +12,7 @@
 //! marks do.
 
 mod claim;
+mod clear;
 mod compete;
 mod delay;
 mod down;

@@ -16,6 +16,8 @@ const ABOUT_HALF: f64 = 0.45;
 /// Parts of the line that are little and very little.
 const LITTLE: f64 = 0.42;
 const VERY_LITTLE: f64 = 0.25;
+/// Who has very little in a queue above this part of the target is squeezed.
+const SQUEEZING: f64 = 0.8;
 /// Below this, losses come from somebody else's pushing.
 const NOT_ALL: f64 = 0.8;
 /// Queues shallower than this, in seconds, are left to the delay law: like
@@ -30,7 +32,7 @@ const LOSS_MEMORY: f64 = 20.0;
 pub(super) struct Rivals {
     fast: LowPass,
     slow: LowPass,
-    squeezed_since: Option<Time>,
+    squeezed: LowPass,
     began: Option<Time>,
     armed: bool,
     back_off_at: Option<Time>,
@@ -51,6 +53,11 @@ impl LowPass {
 }
 
 impl Rivals {
+    /// For whom start-up's queue is gone already.
+    pub(super) fn armed() -> Self {
+        Self { armed: true, ..Self::default() }
+    }
+
     /// Whether the signs suffice to compete. `ours` says that we are doing
     /// something to the queue ourselves.
     pub(super) fn on_sample(
@@ -75,7 +82,8 @@ impl Rivals {
         let starved = q > 1.05 * target && share.rate < LITTLE * line && recently(self.back_off_at);
         let sign = q > 1.25 * target + 0.000_3 || starved;
         let slow = self.slow.add(sign, s.elapsed, (20.0 * s.base_rtt).max(3.0));
-        let squeezed = self.squeezed(s, share.rate < VERY_LITTLE * line && q > 0.93 * target);
+        let squeezed = share.rate < VERY_LITTLE * line && q > SQUEEZING * target;
+        let squeezed = self.squeezed.add(squeezed, s.elapsed, (20.0 * s.base_rtt).max(4.0));
         self.deepest.0 > SHALLOW && (fast || slow || squeezed || losses)
     }
 
@@ -85,15 +93,6 @@ impl Rivals {
         let began = *self.began.get_or_insert(s.now);
         self.armed |= s.queue < 1.2 * target || s.now > later(began, 3.0 + 12.0 * s.base_rtt);
         self.armed
-    }
-
-    fn squeezed(&mut self, s: &Sample, now: bool) -> bool {
-        if !now {
-            self.squeezed_since = None;
-            return false;
-        }
-        let since = *self.squeezed_since.get_or_insert(s.now);
-        seconds_since(s.now, since) > (20.0 * s.base_rtt).max(4.0)
     }
 
     /// A queue that falls by a quarter within a window, not by our

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::loss::{BaselineLoss, Relaxation};
-use super::{Sample, later};
+use super::{Sample, later, seconds_since};
 use crate::Time;
 use crate::rate::measure::sane_pace;
 
@@ -11,6 +11,9 @@ use crate::rate::measure::sane_pace;
 /// in how many parts.
 const MEMORY: f64 = 60.0;
 const PARTS: f64 = 12.0;
+
+/// After clearing, the base delay is beyond doubt for so many seconds.
+const PROVEN: f64 = 20.0;
 
 /// Relative to the deepest queue seen, queues below this cannot have
 /// overflowed.
@@ -30,6 +33,8 @@ pub(super) struct Share {
     best: Peak,
     /// What packet trains say the line carries; 0 if they are not believed.
     pub(super) hint: f64,
+    /// When the path was last seen after a queue had been cleared away.
+    seen_bare: Option<Time>,
     /// Deepest queue seen of late, in seconds: the buffer holds no less.
     deepest: Peak,
 }
@@ -44,6 +49,7 @@ impl Share {
             relaxation: Relaxation::default(),
             best: Peak::default(),
             hint: 0.0,
+            seen_bare: None,
             deepest: Peak::default(),
         }
     }
@@ -61,6 +67,16 @@ impl Share {
     /// What the line seems to carry in all.
     pub(super) fn reference(&self) -> f64 {
         self.best().max(self.hint)
+    }
+
+    /// Notes that the queue is gone: the base delay is the path's.
+    pub(super) fn prove_base(&mut self, now: Time) {
+        self.seen_bare = Some(now);
+    }
+
+    /// Whether a queue that stands still cannot be the path's.
+    pub(super) fn base_is_proven(&self, now: Time) -> bool {
+        self.seen_bare.is_some_and(|at| seconds_since(now, at) < PROVEN)
     }
 
     /// Moves the estimate towards `rate` by `gain`.

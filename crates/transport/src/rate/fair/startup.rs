@@ -1,6 +1,7 @@
 //! Start-up: the rate follows what is delivered, four times as much each
 //! round trip, until a queue, loss or a standstill shows the line's end.
 
+use super::clear::HEAVY_LOSS;
 use super::loss::{BaselineLoss, LossCount};
 use super::share::Share;
 use super::{Sample, later, seconds_since};
@@ -97,8 +98,10 @@ impl Startup {
             return None;
         }
         // Loss seen while the queue was empty is the line's own; without a
-        // queue to see it may have been a tiny buffer's.
-        Some(self.leave(s.now, loss, end == End::Loss && loss > DOUBTFUL))
+        // queue to see it may have been a tiny buffer's, and so much that of a
+        // full one that was taken for the path.
+        let doubtful = (end == End::Loss && loss > DOUBTFUL) || loss > HEAVY_LOSS;
+        Some(self.leave(s.now, loss, doubtful))
     }
 
     fn grow(&mut self, s: &Sample, hint: Option<f64>, loss: f64) {
