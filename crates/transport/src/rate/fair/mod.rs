@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! STARTUP --queue, loss, standstill--> DELAY <--foreign queue / quiet, yield--> COMPETE
-//!                                      (CLAIM, DRAIN, DOWN, VERIFY beside)
+//!                                      (CLEAR, CLAIM, DRAIN, DOWN, VERIFY beside)
 //! ```
 //!
 //! Start-up finds the line's end. The delay mode then keeps an estimate of the

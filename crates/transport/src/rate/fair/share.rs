@@ -27,6 +27,9 @@ pub(super) struct Share {
     pub(super) baseline: BaselineLoss,
     /// Whether the baseline may hold loss of our own making.
     pub(super) doubtful: bool,
+    /// What arrived when start-up ended in doubt: how much passed for it is
+    /// known with the line's own loss.
+    arrived: Option<f64>,
     /// The baseline when it was last put to the test.
     verified: f64,
     relaxation: Relaxation,
@@ -45,6 +48,7 @@ impl Share {
             rate: sane_pace(rate),
             baseline,
             doubtful: false,
+            arrived: None,
             verified: baseline.rate(),
             relaxation: Relaxation::default(),
             best: Peak::default(),
@@ -52,6 +56,11 @@ impl Share {
             seen_bare: None,
             deepest: Peak::default(),
         }
+    }
+
+    /// The same where start-up has seen loss that may be of our own making.
+    pub(super) fn in_doubt(arrived: f64, baseline: BaselineLoss) -> Self {
+        Self { doubtful: true, arrived: Some(arrived), ..Self::new(arrived, baseline) }
     }
 
     /// Notes a measured rate as evidence of what the line carries.
@@ -97,6 +106,9 @@ impl Share {
         self.baseline = BaselineLoss::new(rate);
         self.verified = self.baseline.rate();
         self.doubtful = false;
+        if let Some(arrived) = self.arrived.take() {
+            self.rate = sane_pace(self.rate.max(arrived / (1.0 - self.verified)));
+        }
     }
 
     /// A queue against which others are deep or empty: `target`, or all that

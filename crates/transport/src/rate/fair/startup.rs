@@ -149,9 +149,11 @@ impl Startup {
 
     /// `doubtful` says that `loss` may be of our own making.
     fn leave(&self, now: Time, loss: f64, doubtful: bool) -> Share {
-        let passed = if doubtful { 1.0 } else { 1.0 - loss };
-        let mut share = Share::new(self.best / passed, BaselineLoss::new(loss));
-        share.doubtful = doubtful;
+        let baseline = BaselineLoss::new(loss);
+        let mut share = match doubtful {
+            true => Share::in_doubt(self.best, baseline),
+            false => Share::new(self.best / (1.0 - loss), baseline),
+        };
         share.note(now, share.rate);
         share
     }
