@@ -2,11 +2,16 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::scratch::{Scratch, check};
+
+/// How long a server may take until it listens.
+const START_UP: Duration = Duration::from_secs(10);
 
 /// An `sshd` that lets the key `id` of a scratch directory in.
 #[derive(Debug)]
@@ -37,7 +42,23 @@ impl Sshd {
             None => Command::new("/usr/sbin/sshd"),
         };
         command.arg("-D").arg("-f").arg(scratch.path("sshd_config"));
-        Ok(Self(command.stdin(Stdio::null()).spawn()?))
+        let sshd = Self(command.stdin(Stdio::null()).spawn()?);
+        if namespace.is_none() {
+            await_listener(SocketAddr::new(address, port))?;
+        }
+        Ok(sshd)
+    }
+}
+
+/// Waits until somebody listens at `address`.
+fn await_listener(address: SocketAddr) -> io::Result<()> {
+    let deadline = Instant::now() + START_UP;
+    loop {
+        match TcpStream::connect(address) {
+            Ok(_) => return Ok(()),
+            Err(refused) if Instant::now() >= deadline => return Err(refused),
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
     }
 }
 
