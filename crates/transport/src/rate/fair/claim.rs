@@ -111,7 +111,7 @@ impl Claim {
             self.patience = fruitless(s);
         }
         if s.now >= self.patience {
-            return Step::InVain;
+            return Step::Over;
         }
         if congested || s.queue > room {
             self.postpone(s);

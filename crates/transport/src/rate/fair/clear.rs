@@ -12,16 +12,25 @@ use crate::Time;
 /// A queue is deep from so many seconds on, and from this part of the round
 /// trip.
 const DEEP: (f64, f64) = (0.018, 0.5);
+/// Who gets so much of the best rate has the line for itself.
+const ALONE: f64 = 0.85;
 /// Loss in start-up from which on it may be that of a full buffer which was
 /// taken for the path.
 pub(super) const HEAVY_LOSS: f64 = 0.15;
 /// Horizons after start-up in which a queue can be start-up's.
 const AFTER_STARTUP: f64 = 15.0;
-/// A delay that moves by less than so many seconds stands still.
-const STILL: f64 = 0.000_5;
-/// It must do so for so many reports, or, where there is still a deep queue
+/// A delay that falls by less than so many seconds falls no more, and one that
+/// rises by less is not that of another start-up.
+const FALLING: f64 = 0.000_5;
+const RISING: f64 = 0.005;
+/// It must stay so for so many reports, or, where there is still a deep queue
 /// because others are in their start-up yet, for so many horizons.
 const LASTING: (f64, f64) = (3.0, 4.0);
+/// Share of the rate to send at, and the least, in bytes for each horizon, or,
+/// where that is longer, for so many seconds.
+const FACTOR: f64 = 0.05;
+const LEAST: f64 = 3_000.0;
+const REPORTED: f64 = 0.1;
 /// The longest time, in seconds and in horizons.
 const LONGEST: (f64, f64) = (0.4, 6.0);
 
@@ -36,8 +45,9 @@ pub(super) struct AfterStartup {
 pub(super) struct Clear {
     began: Time,
     until: Time,
-    /// A delay, and since when it has stood there.
-    still: Option<(f64, Time)>,
+    /// The lowest delay, and since when it has neither fallen further nor risen
+    /// as by a start-up.
+    lowest: Option<(f64, Time)>,
 }
 
 /// How it ended.
@@ -54,12 +64,15 @@ impl AfterStartup {
         Self { until: later(s.now, AFTER_STARTUP * s.horizon()) }
     }
 
-    /// Begins if there is a deep queue, or, after a start-up with so much
-    /// `loss`, may be.
-    pub(super) fn clear(self, s: &Sample, loss: f64) -> Option<Clear> {
-        let due = s.now < self.until && (is_deep(s) || loss > HEAVY_LOSS);
+    /// Begins if there is a deep queue and others in it, or, after a start-up
+    /// with so much `loss` in doubt, may be. `part` is what passes for us of
+    /// the most that ever did: all of it means that the queue is our own, and
+    /// the law brings that down without leaving the line idle.
+    pub(super) fn clear(self, s: &Sample, part: f64, loss: f64) -> Option<Clear> {
+        let crowded = is_deep(s) && part < ALONE;
+        let due = s.now < self.until && (crowded || loss > HEAVY_LOSS);
         let longest = LONGEST.0.max(LONGEST.1 * s.horizon());
-        due.then(|| Clear { began: s.now, until: later(s.now, longest), still: None })
+        due.then(|| Clear { began: s.now, until: later(s.now, longest), lowest: None })
     }
 }
 
@@ -68,8 +81,21 @@ fn is_deep(s: &Sample) -> bool {
 }
 
 impl Clear {
-    /// Share of the rate to send at.
-    pub(super) const FACTOR: f64 = 0.05;
+    /// The pace, in bytes per second, of who has `rate`: little, but enough
+    /// for reports to tell of.
+    pub(super) fn pace(s: &Sample, rate: f64) -> f64 {
+        let least = LEAST / s.horizon().min(REPORTED);
+        (FACTOR * rate).max(least).min(rate / 2.0)
+    }
+
+    /// Whether it should have ended, though no report says so.
+    pub(super) fn is_overdue(&self, now: Time) -> bool {
+        now > self.until
+    }
+
+    /// Share of the rate to go on with: what each found while others began is
+    /// more than can be had together.
+    pub(super) const RESUMED: f64 = 0.75;
 
     /// How it ended, once it has. Only packets sent since it began tell: those
     /// before them stood in the queue as it was. The base delay may fall as
@@ -82,12 +108,12 @@ impl Clear {
             return None;
         }
         let (delay, deep) = (s.base_delay + s.queue, is_deep(s));
-        let (before, since) = self.still.unwrap_or((delay, s.now));
-        if (delay - before).abs() > STILL {
-            self.still = Some((delay, s.now));
+        let (lowest, since) = self.lowest.unwrap_or((delay, s.now));
+        if delay < lowest - FALLING || delay > lowest + RISING {
+            self.lowest = Some((delay, s.now));
             return None;
         }
-        self.still = Some((before, since));
+        self.lowest = Some((lowest, since));
         let lasting = if deep { LASTING.1 * s.horizon() } else { LASTING.0 * s.interval };
         let over = seconds_since(s.now, since) > lasting;
         over.then_some(if deep { Outcome::Stays } else { Outcome::Gone })
@@ -98,11 +124,20 @@ impl Clear {
 mod tests {
     use super::*;
 
+    #[test]
+    fn enough_is_sent_for_reports_and_it_ends_without_them() {
+        let pace = |rate: f64| Clear::pace(&Sample::calm(1.0, rate), rate);
+        assert!((pace(1e7) - 5e5).abs() < 1.0 && (pace(1e6) - 6e4).abs() < 1.0 && (pace(1e5) - 5e4).abs() < 1.0);
+        let s = Sample::calm(1.0, 1e7).with_queue(0.1);
+        let clear = AfterStartup::new(&s).clear(&s, 0.5, 0.0).expect("a crowd");
+        assert!(!clear.is_overdue(later(s.now, 0.39)) && clear.is_overdue(later(s.now, 0.41)));
+    }
+
     /// What becomes of a clearing after start-up at second 1, and how long it
     /// takes, where the delay is `queue` so many seconds later.
     fn clear(queue: impl Fn(f64) -> f64) -> Option<(Outcome, f64)> {
         let sample = |t: f64| Sample::calm(1.0 + t, 1e7).with_queue(queue(t));
-        let mut clear = AfterStartup::new(&sample(0.0)).clear(&sample(0.0), 0.0)?;
+        let mut clear = AfterStartup::new(&sample(0.0)).clear(&sample(0.0), 0.5, 0.0)?;
         (1..200).map(|i| f64::from(i) * 0.00625).find_map(|t| clear.on_sample(&sample(t)).map(|outcome| (outcome, t)))
     }
 
@@ -127,16 +162,17 @@ mod tests {
         assert_eq!(clear(|_| 0.02), None, "under half of the round trip");
         let deep = |now: f64| Sample::calm(now, 1e7).with_queue(0.1);
         let after = AfterStartup::new(&deep(1.0));
-        assert!(after.clear(&deep(1.7), 0.0).is_some());
-        assert!(after.clear(&deep(1.8), 0.0).is_none());
+        assert!(after.clear(&deep(1.7), 0.5, 0.0).is_some());
+        assert!(after.clear(&deep(1.7), 1.0, 0.0).is_none(), "our own");
+        assert!(after.clear(&deep(1.8), 0.5, 0.0).is_none());
     }
 
     #[test]
     fn a_base_delay_that_falls_is_a_queue_that_was_not_seen() {
         let sample = |t: f64| Sample { base_delay: (0.08 - t).max(0.0), ..Sample::calm(1.0 + t, 1e7) };
         let after = AfterStartup::new(&sample(0.0));
-        assert!(after.clear(&sample(0.0), 0.1).is_none(), "a lossy line is one");
-        let mut clear = after.clear(&sample(0.0), 0.3).expect("it may be a full buffer");
+        assert!(after.clear(&sample(0.0), 1.0, 0.1).is_none(), "a lossy line is one");
+        let mut clear = after.clear(&sample(0.0), 1.0, 0.3).expect("it may be a full buffer");
         let took = (1..100).find(|&i| clear.on_sample(&sample(f64::from(i) * 0.00625)).is_some());
         assert!(took.is_some_and(|i| f64::from(i) * 0.00625 > 0.08), "{took:?}");
     }

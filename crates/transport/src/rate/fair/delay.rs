@@ -169,6 +169,11 @@ impl DelayMode {
         Self { claim, deep_drains, after_startup: Some(AfterStartup::new(s)), ..Self::default() }
     }
 
+    /// Whether we hold back for longer than we meant to, for want of reports.
+    pub(super) fn is_overdue(&self, now: Time) -> bool {
+        matches!(self.aside, Some(Aside::Clear(clear)) if clear.is_overdue(now))
+    }
+
     pub(super) fn phase(&self) -> &'static str {
         match self.aside {
             None if self.claim.is_some() => "claim",
@@ -229,7 +234,7 @@ impl DelayMode {
     fn must_compete(&mut self, s: &Sample, judged: &Judged, share: &Share, profile: &Profile) -> bool {
         if self.reaches_into_clearing(s) {
             // What was lost in a crowded start says nothing of who is there.
-            self.rivals = Rivals::armed();
+            self.rivals = if share.base_is_proven(s.now) { Rivals::armed() } else { Rivals::default() };
             return false;
         }
         let ours = self.aside.is_some() || self.watch.is_some() || self.claim.is_some();
@@ -241,8 +246,11 @@ impl DelayMode {
 
     /// Whether the delay is under suspicion of being the path's own.
     fn verifying(&mut self, s: &Sample) -> bool {
-        if matches!(self.aside, Some(Aside::Verify(_))) {
-            return true;
+        match self.aside {
+            Some(Aside::Verify(_)) => return true,
+            // Queues of start-ups may grow as if the path had.
+            Some(Aside::Clear(_)) => return false,
+            _ => {}
         }
         let verify = Verify::begin(s, self.target).map(Aside::Verify);
         let begun = verify.is_some();
@@ -377,6 +385,7 @@ impl DelayMode {
                 let outcome = clear.on_sample(s)?;
                 if outcome == clear::Outcome::Gone {
                     share.prove_base(s.now);
+                    share.approach(Clear::RESUMED * share.rate, 1.0);
                 }
                 self.aside = None;
             }
@@ -410,9 +419,10 @@ impl DelayMode {
         if matches!(self.aside, Some(Aside::Verify(_) | Aside::Down(_) | Aside::Clear(_))) {
             return;
         }
-        if let Some(clear) = self.after_startup.and_then(|after| after.clear(s, share.baseline.rate())) {
+        let (part, loss) = (judged.rate / share.best(), if share.doubtful { share.baseline.rate() } else { 0.0 });
+        if let Some(clear) = self.after_startup.and_then(|after| after.clear(s, part, loss)) {
             self.after_startup = None;
-            self.claim = None;
+            (self.claim, self.watch, self.deep_drains) = (None, None, 0);
             self.aside = Some(Aside::Clear(clear));
         } else if self.down_due(s, judged, share) {
             self.last_down = Some(s.now);
@@ -490,7 +500,7 @@ impl DelayMode {
     fn pace(&self, s: &Sample, judged: &Judged, share: &Share) -> f64 {
         let rate = share.rate;
         match self.aside {
-            Some(Aside::Clear(_)) => return Clear::FACTOR * rate,
+            Some(Aside::Clear(_)) => return Clear::pace(s, rate),
             Some(Aside::Drain(drain)) => return drain.factor() * rate,
             Some(Aside::Down(_)) => return Down::FACTOR * rate,
             Some(Aside::Verify(_)) => return Verify::FACTOR * rate,

@@ -244,7 +244,11 @@ impl RateControl for Fair {
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn allowance(&mut self, now: Time) -> Allowance {
-        let pace = self.pace.min(self.ceiling());
+        let pace = match &self.phase {
+            Phase::Delay(mode, share) if mode.is_overdue(now) => share.rate,
+            _ => self.pace,
+        };
+        let pace = pace.min(self.ceiling());
         let (rtt, packet) = (self.meter.base_rtt(), self.meter.packet());
         let train = match &self.phase {
             Phase::Startup(startup) => startup.train(now, pace, rtt, packet),

@@ -27,9 +27,9 @@ pub(super) struct Share {
     pub(super) baseline: BaselineLoss,
     /// Whether the baseline may hold loss of our own making.
     pub(super) doubtful: bool,
-    /// What arrived when start-up ended in doubt: how much passed for it is
-    /// known with the line's own loss.
-    arrived: Option<f64>,
+    /// What passed for us when start-up ended in doubt, at most and at least:
+    /// the line's own loss will tell.
+    in_doubt: Option<(f64, f64)>,
     /// The baseline when it was last put to the test.
     verified: f64,
     relaxation: Relaxation,
@@ -48,7 +48,7 @@ impl Share {
             rate: sane_pace(rate),
             baseline,
             doubtful: false,
-            arrived: None,
+            in_doubt: None,
             verified: baseline.rate(),
             relaxation: Relaxation::default(),
             best: Peak::default(),
@@ -60,7 +60,8 @@ impl Share {
 
     /// The same where start-up has seen loss that may be of our own making.
     pub(super) fn in_doubt(arrived: f64, baseline: BaselineLoss) -> Self {
-        Self { doubtful: true, arrived: Some(arrived), ..Self::new(arrived, baseline) }
+        let most = arrived / (1.0 - baseline.rate());
+        Self { doubtful: true, in_doubt: Some((most, arrived)), ..Self::new(arrived, baseline) }
     }
 
     /// Notes a measured rate as evidence of what the line carries.
@@ -106,8 +107,9 @@ impl Share {
         self.baseline = BaselineLoss::new(rate);
         self.verified = self.baseline.rate();
         self.doubtful = false;
-        if let Some(arrived) = self.arrived.take() {
-            self.rate = sane_pace(self.rate.max(arrived / (1.0 - self.verified)));
+        // Who has given way meanwhile knows better.
+        if let Some((most, arrived)) = self.in_doubt.take().filter(|(_, arrived)| self.rate >= *arrived) {
+            self.rate = sane_pace(self.rate.max(most.min(arrived / (1.0 - self.verified))));
         }
     }
 
@@ -169,5 +171,34 @@ impl Peak {
 
     fn most(&self) -> f64 {
         self.parts.iter().map(|part| part.1).fold(0.0, f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_in_doubt_grows_by_the_loss_that_turns_out_to_be_the_lines() {
+        let found = |known: f64, measured: f64, since: f64| {
+            let mut share = Share::in_doubt(70e6, BaselineLoss::new(known));
+            share.rate *= since;
+            share.set_baseline(measured);
+            assert!(!share.doubtful);
+            share.rate / 1e6
+        };
+        assert!((found(0.3, 0.3, 1.0) - 100.0).abs() < 1e-9);
+        assert!((found(0.3, 0.0, 1.0) - 70.0).abs() < 1e-9, "it was the buffer's");
+        assert!((found(0.3, 0.9, 1.0) - 100.0).abs() < 1e-9, "no more than start-up saw");
+        assert!((found(0.3, 0.3, 0.5) - 35.0).abs() < 1e-9, "given way meanwhile");
+    }
+
+    #[test]
+    fn a_path_seen_bare_is_known_for_a_while() {
+        let mut share = Share::new(1e6, BaselineLoss::default());
+        let at = |seconds: f64| later(Time::ZERO, seconds);
+        assert!(!share.base_is_proven(at(1.0)));
+        share.prove_base(at(1.0));
+        assert!(share.base_is_proven(at(20.0)) && !share.base_is_proven(at(22.0)));
     }
 }
