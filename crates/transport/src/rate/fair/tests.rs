@@ -83,6 +83,38 @@ fn flows_that_join_late_get_their_part_within_thirty_round_trips() {
     }
 }
 
+/// Each looks for the whole line, and all but the first find a queue that they
+/// cannot tell from the path.
+#[test]
+fn flows_that_start_at_once_find_the_path_under_their_queue() {
+    for (apart, loss) in [(3, 0.0), (10, 0.0), (15, 0.0), (3, 0.01), (15, 0.01)] {
+        let mut line = Line::new(100, 200, loss);
+        for _ in 0..4 {
+            let law = fair(&line, 10);
+            line.add(law, 10);
+            line.run(f64::from(apart) * 1e-3);
+        }
+        line.run(0.7);
+        let shares = line.run(0.5);
+        assert!(jain(&shares) > 0.9, "{apart} ms apart, {loss}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_flow_that_is_alone_makes_no_room_for_others() {
+    for (megabits, rtt, jitter) in [(5, 20, 0), (10, 20, 0), (100, 300, 2), (1000, 100, 1)] {
+        let mut line = Line::new(megabits, 500, 0.0);
+        line.jitter = Duration::from_millis(jitter);
+        let law = fair(&line, rtt);
+        line.add(law, rtt);
+        for _ in 0..400 {
+            line.run(rtt as f64 * 1e-4);
+            let phase = line.flow(0).law.statistics().phase;
+            assert_ne!(phase, "clear", "{megabits} Mbit/s, {rtt} ms");
+        }
+    }
+}
+
 #[test]
 fn a_rate_that_falls_and_rises_is_followed() {
     let mut line = settled();
