@@ -73,7 +73,6 @@ codes! {
     OK = 0, 0, false, "done", "";
     CANCELLED = 1, 130, true, "stopped by the user", "run the same command again to continue";
     SOME_FAILED = 2, 6, false, "some files could not be transferred", "see the lines above; run the same command again for the rest";
-    NOTHING_TO_DO = 3, 9, false, "nothing to transfer", "check the sources";
     TAKEN_OVER = 4, 5, true, "a newer session took over this transfer", "let that one finish";
 
     USAGE = 100, 2, false, "the command is not understood", "see --help";
@@ -130,7 +129,6 @@ codes! {
 
     CONTENT_MISMATCH = 600, 11, true, "the content differs from what was sent, also after repeats", "check memory and disk of both machines";
     LAYOUT_MISMATCH = 601, 11, true, "the announced tree differs from what was sent", "run the same command again";
-    COMPARISON_FAILED = 602, 11, false, "the trees compared differ", "see the lines above";
 
     VERSION_MISMATCH = 700, 7, false, "the two ends speak no common version", "update the older one";
     PROTOCOL = 701, 7, false, "the other end broke the protocol", "update both ends; report it with both versions";

@@ -36,8 +36,6 @@ pub enum Provocation {
         /// What the test does, for people.
         when: &'static str,
     },
-    /// Nothing does in this version.
-    Nothing,
 }
 
 impl Case {
@@ -54,11 +52,6 @@ impl Case {
     /// A code and the test that provokes it.
     pub const fn test(code: Code, file: &'static str, name: &'static str, when: &'static str) -> Self {
         Self { code, by: Provocation::Test { file, name, when } }
-    }
-
-    /// A code that is kept for later versions.
-    pub const fn nothing(code: Code) -> Self {
-        Self { code, by: Provocation::Nothing }
     }
 
     /// Whether it is played in this form: only transfers speak JSON.

@@ -35,7 +35,6 @@ fn row(case: &Case) -> String {
     match &case.by {
         Provocation::Command { typed, when, .. } => format!("| {number} | `{}` | {when} |", typed.replace('|', "\\|")),
         Provocation::Test { file, name, when } => format!("| {number} | {} | {when} |", test_command(file, name)),
-        Provocation::Nothing => format!("| {number} | – | nothing in this version |"),
     }
 }
 

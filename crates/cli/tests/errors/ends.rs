@@ -10,7 +10,6 @@ pub const CASES: &[Case] = &[
     Case::command(Code::OK, "limosa send FILE HOST:", "FILE is there", small_upload),
     Case::command(Code::CANCELLED, "limosa send --rate 4m FILE HOST:", "Ctrl-C while FILE is sent", cancelled),
     Case::command(Code::SOME_FAILED, "limosa send FILE MISSING HOST:", "only FILE is there", small_upload),
-    Case::nothing(Code::NOTHING_TO_DO),
     Case::command(
         Code::TAKEN_OVER,
         "limosa send --rate 4m FILE HOST:",
