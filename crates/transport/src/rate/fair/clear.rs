@@ -31,6 +31,8 @@ const LASTING: (f64, f64) = (3.0, 4.0);
 const FACTOR: f64 = 0.05;
 const LEAST: f64 = 3_000.0;
 const REPORTED: f64 = 0.1;
+/// Share of the rate to go on with among others.
+const RESUMED: f64 = 0.75;
 /// The longest time, in seconds and in horizons.
 const LONGEST: (f64, f64) = (0.4, 6.0);
 
@@ -45,6 +47,8 @@ pub(super) struct AfterStartup {
 pub(super) struct Clear {
     began: Time,
     until: Time,
+    /// Whether others were seen; else there may be nobody.
+    crowded: bool,
     /// The lowest delay, and since when it has neither fallen further nor risen
     /// as by a start-up.
     lowest: Option<(f64, Time)>,
@@ -72,7 +76,7 @@ impl AfterStartup {
         let crowded = is_deep(s) && part < ALONE;
         let due = s.now < self.until && (crowded || loss > HEAVY_LOSS);
         let longest = LONGEST.0.max(LONGEST.1 * s.horizon());
-        due.then(|| Clear { began: s.now, until: later(s.now, longest), lowest: None })
+        due.then(|| Clear { began: s.now, until: later(s.now, longest), crowded, lowest: None })
     }
 }
 
@@ -93,9 +97,11 @@ impl Clear {
         now > self.until
     }
 
-    /// Share of the rate to go on with: what each found while others began is
-    /// more than can be had together.
-    pub(super) const RESUMED: f64 = 0.75;
+    /// The rate to go on with of who has `rate`: what each found while others
+    /// began is more than can be had together.
+    pub(super) fn resumed(&self, rate: f64) -> f64 {
+        if self.crowded { RESUMED * rate } else { rate }
+    }
 
     /// How it ended, once it has. Only packets sent since it began tell: those
     /// before them stood in the queue as it was. The base delay may fall as
@@ -130,6 +136,7 @@ mod tests {
         assert!((pace(1e7) - 5e5).abs() < 1.0 && (pace(1e6) - 6e4).abs() < 1.0 && (pace(1e5) - 5e4).abs() < 1.0);
         let s = Sample::calm(1.0, 1e7).with_queue(0.1);
         let clear = AfterStartup::new(&s).clear(&s, 0.5, 0.0).expect("a crowd");
+        assert!(clear.resumed(1e7) < 8e6);
         assert!(!clear.is_overdue(later(s.now, 0.39)) && clear.is_overdue(later(s.now, 0.41)));
     }
 
@@ -173,6 +180,7 @@ mod tests {
         let after = AfterStartup::new(&sample(0.0));
         assert!(after.clear(&sample(0.0), 1.0, 0.1).is_none(), "a lossy line is one");
         let mut clear = after.clear(&sample(0.0), 1.0, 0.3).expect("it may be a full buffer");
+        assert!((clear.resumed(1e7) - 1e7).abs() < 1.0, "or nobody's");
         let took = (1..100).find(|&i| clear.on_sample(&sample(f64::from(i) * 0.00625)).is_some());
         assert!(took.is_some_and(|i| f64::from(i) * 0.00625 > 0.08), "{took:?}");
     }

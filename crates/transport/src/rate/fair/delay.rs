@@ -385,7 +385,7 @@ impl DelayMode {
                 let outcome = clear.on_sample(s)?;
                 if outcome == clear::Outcome::Gone {
                     share.prove_base(s.now);
-                    share.approach(Clear::RESUMED * share.rate, 1.0);
+                    share.approach(clear.resumed(share.rate), 1.0);
                 }
                 self.aside = None;
             }
