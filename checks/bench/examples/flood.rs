@@ -1,9 +1,10 @@
 //! `flood [DATAGRAMS_A_SECOND [MBIT [MEGABYTES]]]`: what an attacker at the
 //! server's UDP port costs. Sends a file at most at MBIT through `limosad serve`
-//! on loopback, without and twice with a flood of garbage, of datagrams cut short, of
-//! true ones again and of true ones for another session, from an address of its
-//! own; prints both goodputs, the server's memory, and what the attacker was
-//! answered. Needs `ssh-keygen` and the release builds of `limosa`, `limosad`.
+//! on loopback, by turns without and with a flood of garbage, of datagrams cut
+//! short, of true ones again and of true ones for another session, from an
+//! address of its own; prints the goodputs, the server's memory, and what the
+//! attacker was answered. Needs `ssh-keygen` and the release builds of `limosa`,
+//! `limosad`.
 
 use std::error::Error;
 use std::fs;
@@ -21,6 +22,8 @@ use serde_json::Value;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// So often without and with.
+const ROUNDS: usize = 5;
 /// True datagrams kept for the attacker, and how many pass for one kept.
 const KEPT: usize = 256;
 const KEEP_EVERY: u64 = 50;
@@ -41,27 +44,35 @@ fn main() -> Result<()> {
     let tap = Tap::start(server.udp)?;
     let send = || transfer(&scratch, &server, &tap, megabits);
 
-    let memory = || megabytes_of(status(server.process(), "VmRSS").unwrap_or(0));
     // The first session of a server leaves memory behind for the next ones.
     send()?;
-    let before = send()?;
-    println!("without:   {before:.1} Mbit/s, server at {:.1} MB", memory());
-    let attacker = Attacker::start(server.udp, per_second, Arc::clone(&tap.kept))?;
-    let during = send()?;
-    println!("with:      {during:.1} Mbit/s, server at {:.1} MB", memory());
-    let again = send()?;
-    println!("and again: {again:.1} Mbit/s, server at {:.1} MB", memory());
-    let (sent, answered, seconds) = attacker.stop()?;
+    let (mut before, mut during) = (Vec::new(), Vec::new());
+    let (mut sent, mut answered, mut seconds) = (0, 0, 0.0);
+    for _ in 0..ROUNDS {
+        before.push(told("without", send()?, &server));
+        let attacker = Attacker::start(server.udp, per_second, Arc::clone(&tap.kept))?;
+        during.push(told("with", send()?, &server));
+        let (more_sent, more_answered, more_seconds) = attacker.stop()?;
+        (sent, answered, seconds) = (sent + more_sent, answered + more_answered, seconds + more_seconds);
+    }
     println!(
-        "{:.1} % of the goodput without; {sent} datagrams in {seconds:.1} s ({:.0} a second), {answered} answered",
-        100.0 * during.min(again) / before,
+        "median with in percent of median without: {:.1}; {sent} datagrams in {seconds:.1} s ({:.0} a second), {answered} answered",
+        100.0 * median(during) / median(before),
         sent as f64 / seconds,
     );
     Ok(())
 }
 
-fn megabytes_of(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
+/// Prints a run's goodput, Mbit/s, and what memory the server has after it.
+fn told(run: &str, goodput: f64, server: &Limosad) -> f64 {
+    let resident = status(server.process(), "VmRSS").unwrap_or(0) as f64 / 1e6;
+    println!("{run:>7}: {goodput:.1} Mbit/s, server at {resident:.1} MB");
+    goodput
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Sends the file; Mbit/s from the first datagram to the verified end.

@@ -4,6 +4,7 @@ use std::io::IoSliceMut;
 use std::net::{IpAddr, SocketAddr};
 
 use limosa_transport::Ecn;
+use memmap2::MmapMut;
 use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta};
 
 /// The kernel coalesces datagrams of one sender up to this many bytes.
@@ -22,7 +23,7 @@ pub struct Arrival {
 
 /// What one call of [`crate::UdpSocket::receive`] brought.
 pub struct ReceiveBatch {
-    memory: Vec<u8>,
+    memory: Box<dyn AsMut<[u8]> + Send>,
     meta: [RecvMeta; BATCH_SIZE],
     filled: usize,
 }
@@ -32,7 +33,14 @@ impl ReceiveBatch {
     /// never touched where the kernel does not coalesce.
     #[must_use]
     pub fn new() -> Self {
-        Self { memory: vec![0; BUFFER * BATCH_SIZE], meta: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
+        // A mapping takes no memory before it is touched and goes back whole;
+        // an allocator may have old memory to clear, and keeps it.
+        let length = BUFFER * BATCH_SIZE;
+        let memory: Box<dyn AsMut<[u8]> + Send> = match MmapMut::map_anon(length) {
+            Ok(mapping) => Box::new(mapping),
+            Err(_) => Box::new(vec![0; length]),
+        };
+        Self { memory, meta: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
     }
 
     /// Lets `receive` fill the buffers and say how many it filled.
@@ -41,7 +49,7 @@ impl ReceiveBatch {
         receive: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> Result<usize, E>,
     ) -> Result<(), E> {
         self.filled = 0;
-        let mut rest = self.memory.as_mut_slice();
+        let mut rest = (*self.memory).as_mut();
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
             let (buffer, later) = std::mem::take(&mut rest).split_at_mut(BUFFER);
             rest = later;
@@ -65,7 +73,7 @@ impl ReceiveBatch {
 
     /// The datagrams, in the order of their arrival.
     pub fn datagrams(&mut self) -> impl Iterator<Item = (Arrival, &mut [u8])> {
-        let received = self.memory.chunks_exact_mut(BUFFER).zip(&self.meta).take(self.filled);
+        let received = (*self.memory).as_mut().chunks_exact_mut(BUFFER).zip(&self.meta).take(self.filled);
         received.flat_map(|(buffer, meta)| {
             let arrival = arrival(meta);
             // An empty datagram has stride 0, and nothing for anybody.

@@ -7,6 +7,7 @@
 //! beside the linear space, and never block, read a clock or open a socket.
 //!
 //! * [`content`]: how a file is cut into chunks.
+//! * [`buffer`]: memory for content on its way.
 //! * [`ranges`]: sets of ranges, for what has arrived and what is missing.
 //! * [`failure`]: what went wrong with one entry, as a numbered code.
 //! * [`event`]: what a job tells whoever watches it.
@@ -16,6 +17,7 @@
 //! * [`job`]: either engine wired to a connection.
 #![forbid(unsafe_code)]
 
+pub mod buffer;
 pub mod content;
 pub mod event;
 pub mod failure;

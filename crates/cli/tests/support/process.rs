@@ -63,6 +63,12 @@ impl Process {
         children.collect::<String>().split_whitespace().next()?.parse().ok().map(Self::new)
     }
 
+    /// Bytes of its memory that are in memory.
+    pub fn resident(self) -> u64 {
+        let said = self.status("VmRSS:").unwrap();
+        said.trim_end_matches("kB").trim().parse::<u64>().unwrap() << 10
+    }
+
     fn status(self, field: &str) -> Option<String> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.as_raw_nonzero())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(field))?;

@@ -3,10 +3,11 @@
 
 use limosa_transport::QueueState;
 
+use crate::buffer::Buffer;
 use crate::content::BLOCK;
 
-/// Blocks kept for use again.
-const MAX_FREE: usize = 16;
+/// Blocks kept for use again however little room there is.
+const ALWAYS_FREE: u64 = 16;
 
 /// Least capacity that works: a few blocks.
 const LEAST: u64 = 4 * BLOCK;
@@ -22,7 +23,9 @@ pub(super) struct Memory {
     assembled: u64,
     queued: u64,
     drained: u64,
-    free: Vec<Vec<u8>>,
+    /// Blocks for use again: with what is used they fill the capacity at most,
+    /// but for [`ALWAYS_FREE`] of them.
+    free: Vec<Buffer>,
 }
 
 impl Memory {
@@ -41,20 +44,19 @@ impl Memory {
     }
 
     /// Memory for `bytes`, of any content, now counted as assembled.
-    pub(super) fn take(&mut self, bytes: u64) -> Vec<u8> {
-        self.assembled += bytes;
+    pub(super) fn take(&mut self, bytes: u64) -> Buffer {
+        let free = if bytes == BLOCK { self.free.pop() } else { None };
+        self.assemble(bytes);
         let length = usize::try_from(bytes).expect("at most a block is assembled in one piece");
-        if bytes == BLOCK
-            && let Some(block) = self.free.pop()
-        {
-            return block;
-        }
-        vec![0; length]
+        free.unwrap_or_default().reused_for(length)
     }
 
     /// Counts `bytes` that were copied elsewhere as assembled.
     pub(super) fn assemble(&mut self, bytes: u64) {
         self.assembled += bytes;
+        while self.free.len() as u64 > self.most_free() {
+            self.free.pop();
+        }
     }
 
     /// Assembled bytes go to the disk.
@@ -81,10 +83,15 @@ impl Memory {
     }
 
     /// Takes memory back for use again.
-    pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
-        if buffer.len() as u64 == BLOCK && self.free.len() < MAX_FREE {
+    pub(super) fn give_back(&mut self, buffer: Buffer) {
+        if buffer.capacity() as u64 == BLOCK && (self.free.len() as u64) < self.most_free() {
             self.free.push(buffer);
         }
+    }
+
+    /// Most blocks kept for use again.
+    fn most_free(&self) -> u64 {
+        (self.capacity.saturating_sub(self.used()) / BLOCK).max(ALWAYS_FREE)
     }
 
     /// Bytes in memory that wait for others or for the disk.
@@ -97,5 +104,28 @@ impl Memory {
     pub(super) fn state(&self) -> QueueState {
         let capacity = self.capacity.saturating_sub(self.assembled).max(self.capacity / 4);
         QueueState { queued: self.queued, capacity, drained: self.drained }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_used_again_as_far_as_the_capacity_goes() {
+        let mut memory = Memory::new(40 * BLOCK);
+        let blocks: Vec<_> = (0..40).map(|_| memory.take(BLOCK)).collect();
+        memory.enqueue(40 * BLOCK);
+        for block in blocks {
+            memory.drain(BLOCK);
+            memory.give_back(block);
+        }
+        assert_eq!((memory.free.len(), memory.used()), (40, 0));
+        let again = memory.take(BLOCK);
+        assert_eq!((memory.free.len(), again.len() as u64), (39, BLOCK));
+        // Small files take their share of the capacity from the blocks kept.
+        let files: Vec<_> = (0..30).map(|_| memory.take(BLOCK - 1)).collect();
+        assert_eq!(files.len(), 30);
+        assert_eq!(memory.free.len() as u64, ALWAYS_FREE);
     }
 }

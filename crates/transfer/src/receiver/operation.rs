@@ -15,6 +15,7 @@ use limosa_storage::{AppendFile, Attributes, LockGuard, Publish, Result, StorePa
 use limosa_wire::layout::Digest;
 use limosa_wire::setup::Overwrite;
 
+use crate::buffer::Buffer;
 use crate::failure::Failure;
 use crate::journal::{Chain, JournalHeader};
 
@@ -177,7 +178,7 @@ pub struct MakeLink {
 pub struct WriteWhole {
     pub(super) staged: StorePath,
     pub(super) to: StorePath,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Buffer,
     pub(super) digest: Digest,
     pub(super) algorithm: ContentAlgorithm,
     pub(super) attributes: Attributes,
@@ -210,7 +211,7 @@ pub struct WriteBlock {
     pub(super) partial: Arc<Partial>,
     /// Place of the block in the file.
     pub(super) offset: u64,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Buffer,
     /// Stretches of `bytes` that are written; the rest are holes.
     pub(super) written: Vec<Range<usize>>,
     /// How it is digested, if it is complete.
@@ -244,7 +245,7 @@ pub struct DestinationDone {
     /// What it gave, or why it failed.
     pub result: Result<DestinationOutput>,
     /// Memory to be used again.
-    pub(super) buffers: Vec<Vec<u8>>,
+    pub(super) buffers: Vec<Buffer>,
 }
 
 /// What an operation gave.

@@ -12,6 +12,7 @@ use super::bench::Bench;
 use super::error::code_of_path;
 use super::operation::{WholeOutcome, WriteWhole};
 use super::step::Step;
+use crate::buffer::Buffer;
 use crate::failure::Failure;
 use crate::ranges::RangeSet;
 
@@ -29,7 +30,7 @@ pub(super) struct WholeFile {
     /// Bytes placed that have not arrived.
     missing: u64,
     withdrawn: bool,
-    buffer: Option<Vec<u8>>,
+    buffer: Option<Buffer>,
     covered: RangeSet,
     /// What has to come once more after a mismatch.
     needed: RangeSet,

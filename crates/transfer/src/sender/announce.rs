@@ -14,6 +14,7 @@ use super::entries::{EntryRecord, FileFacts, State, attributes_of, identity_of};
 use super::operation::{SourceOutcome, SourceWork};
 use super::walk::{Found, Located, Step};
 use super::{BlockKey, EVENTS, Errand, Owner, Sender};
+use crate::buffer::Buffer;
 use crate::content::{BLOCK, Chunks};
 use crate::event::{Announced, Event};
 use crate::failure::Failure;
@@ -43,7 +44,7 @@ enum Content {
     },
     Small {
         metadata: Metadata,
-        bytes: Vec<u8>,
+        bytes: Buffer,
         digest: Digest,
     },
     Large(Metadata),
@@ -68,7 +69,7 @@ struct SmallFile {
     located: Located,
     links: FollowLinks,
     metadata: Metadata,
-    bytes: Vec<u8>,
+    bytes: Buffer,
     digest: Digest,
 }
 
@@ -195,7 +196,7 @@ impl Sender {
                 Content::Failed(changed_kind(metadata.kind))
             }
             Ok(SourceOutcome::Metadata(metadata)) if metadata.size == 0 => {
-                Content::Small { metadata, bytes: Vec::new(), digest: empty_digest.finish() }
+                Content::Small { metadata, bytes: Buffer::default(), digest: empty_digest.finish() }
             }
             Ok(SourceOutcome::Metadata(metadata) | SourceOutcome::Large(metadata)) => Content::Large(metadata),
             Ok(SourceOutcome::Whole { metadata, bytes, digest }) => Content::Small { metadata, bytes, digest },

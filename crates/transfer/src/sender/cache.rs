@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Range, RangeInclusive};
 
 use super::space::Owner;
+use crate::buffer::Buffer;
 use crate::content::{BLOCK, BLOCK_LOG2};
 
-/// Most buffers kept for the next reads.
-const SPARE_BUFFERS: usize = 16;
+/// Buffers kept for the next reads however little of the budget is left.
+const ALWAYS_SPARE: u64 = 16;
 /// So many requests in vain, and blocks that were read again are given up.
 const MISSES: u32 = 4096;
 /// What a block costs beyond its bytes.
@@ -40,7 +41,7 @@ impl BlockKey {
 /// Where the bytes of a block are.
 #[derive(Debug)]
 enum Content {
-    Here(Vec<u8>),
+    Here(Buffer),
     /// Dropped after it was sent.
     Dropped,
     /// Dropped, asked for, and being read again.
@@ -82,7 +83,9 @@ pub(super) struct BlockCache {
     blocks: BTreeMap<BlockKey, Block>,
     /// Droppable blocks, oldest first; may name some that have gone.
     order: VecDeque<BlockKey>,
-    spare: Vec<Vec<u8>>,
+    /// Buffers for the next reads: with what is used they fill the budget at
+    /// most, but for [`ALWAYS_SPARE`] of them.
+    spare: Vec<Buffer>,
     budget: u64,
     /// Bytes in blocks, and reserved for reads under way.
     used: u64,
@@ -157,6 +160,9 @@ impl BlockCache {
     pub(super) fn reserve_anyway(&mut self, bytes: u64) {
         self.used += bytes;
         self.peak = self.peak.max(self.used);
+        while self.spare.len() as u64 > self.most_spare() {
+            self.spare.pop();
+        }
     }
 
     /// Gives back what was reserved.
@@ -165,20 +171,25 @@ impl BlockCache {
     }
 
     /// A buffer for a read, its content left over from the last one.
-    pub(super) fn buffer(&mut self) -> Vec<u8> {
+    pub(super) fn buffer(&mut self) -> Buffer {
         self.spare.pop().unwrap_or_default()
     }
 
     /// Takes a buffer back.
-    pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
-        if buffer.capacity() as u64 >= BLOCK && self.spare.len() < SPARE_BUFFERS {
+    pub(super) fn recycle(&mut self, buffer: Buffer) {
+        if buffer.capacity() as u64 >= BLOCK && (self.spare.len() as u64) < self.most_spare() {
             self.spare.push(buffer);
         }
     }
 
+    /// Most buffers kept for the next reads.
+    fn most_spare(&self) -> u64 {
+        (self.budget.saturating_sub(self.used) / BLOCK).max(ALWAYS_SPARE)
+    }
+
     /// Takes a block in, of which `placed` bytes have a place in the space. Its
     /// length must have been reserved.
-    pub(super) fn insert(&mut self, key: BlockKey, bytes: Vec<u8>, placed: u64, droppable: bool) {
+    pub(super) fn insert(&mut self, key: BlockKey, bytes: Buffer, placed: u64, droppable: bool) {
         let length = bytes.len() as u64;
         self.reserve_anyway(OVERHEAD);
         self.unsent += placed;
@@ -197,7 +208,7 @@ impl BlockCache {
     }
 
     /// Puts a block back that was read again. It may have gone meanwhile.
-    pub(super) fn restore(&mut self, key: BlockKey, bytes: Vec<u8>) {
+    pub(super) fn restore(&mut self, key: BlockKey, bytes: Buffer) {
         match self.blocks.get_mut(&key) {
             Some(block) if bytes.len() as u64 == block.length => {
                 block.content = Content::Here(bytes);
@@ -348,9 +359,15 @@ mod tests {
 
     const FILE: Owner = Owner(7);
 
+    fn filled_with(byte: u8) -> Buffer {
+        let mut buffer = Buffer::zeroed(BLOCK as usize);
+        buffer.fill(byte);
+        buffer
+    }
+
     fn block(cache: &mut BlockCache, index: u64, droppable: bool) {
         assert!(cache.reserve(BLOCK), "no room for block {index}");
-        cache.insert(BlockKey { owner: FILE, index }, vec![index as u8; BLOCK as usize], BLOCK, droppable);
+        cache.insert(BlockKey { owner: FILE, index }, filled_with(index as u8), BLOCK, droppable);
     }
 
     #[test]
@@ -367,7 +384,7 @@ mod tests {
         assert_eq!(cache.copy(FILE, 5, &mut out[..3]), Copied::Bytes(3), "the first may not be dropped");
         assert_eq!(cache.copy(FILE, BLOCK, &mut out), Copied::ReadAgain { length: BLOCK });
         assert_eq!(cache.copy(FILE, BLOCK, &mut out), Copied::Coming);
-        cache.restore(BlockKey { owner: FILE, index: 1 }, vec![9; BLOCK as usize]);
+        cache.restore(BlockKey { owner: FILE, index: 1 }, filled_with(9));
         assert_eq!(cache.copy(FILE, BLOCK + 1, &mut out[..2]), Copied::Bytes(2));
         assert_eq!(out[..2], [9, 9]);
     }
@@ -382,5 +399,16 @@ mod tests {
         assert!(!cache.keeps(FILE));
         assert_eq!(cache.usage().0, 0);
         assert_eq!(cache.buffer().len(), BLOCK as usize, "its memory is used again");
+    }
+
+    #[test]
+    fn buffers_are_used_again_as_far_as_the_budget_goes() {
+        let mut cache = BlockCache::new(40 * BLOCK);
+        (0..36).for_each(|index| block(&mut cache, index, true));
+        cache.acknowledged(FILE, 0..36 * BLOCK);
+        assert_eq!(cache.spare.len(), 36);
+        // What else is in memory takes its room from the buffers kept.
+        assert!(cache.reserve(30 * BLOCK));
+        assert_eq!(cache.spare.len() as u64, ALWAYS_SPARE);
     }
 }

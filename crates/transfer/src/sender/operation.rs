@@ -11,6 +11,8 @@ use limosa_seal::ContentAlgorithm;
 use limosa_storage::{Cursor, FollowLinks, Metadata, Page, ReadFile, StorageError, Store, StorePath};
 use limosa_wire::layout::Digest;
 
+use crate::buffer::Buffer;
+
 /// How often a file of one chunk that changes under the reader is read.
 const WHOLE_ATTEMPTS: usize = 3;
 
@@ -95,7 +97,7 @@ pub enum SourceWork {
         /// How many bytes.
         length: usize,
         /// Where they go; its memory is reused.
-        buffer: Vec<u8>,
+        buffer: Buffer,
         /// What digests them, if that is wanted.
         algorithm: Option<ContentAlgorithm>,
     },
@@ -141,7 +143,7 @@ pub enum SourceOutcome {
         /// The file's metadata.
         metadata: Metadata,
         /// All its bytes.
-        bytes: Vec<u8>,
+        bytes: Buffer,
         /// Their digest.
         digest: Digest,
     },
@@ -161,7 +163,7 @@ pub enum SourceOutcome {
     /// Of [`SourceWork::Read`].
     Read {
         /// The bytes; fewer than asked for only at the end of the file.
-        buffer: Vec<u8>,
+        buffer: Buffer,
         /// Their digest, if it was wanted.
         digest: Option<Digest>,
     },
@@ -188,9 +190,8 @@ fn work(store: &dyn Store, work: SourceWork) -> Result<SourceOutcome, StorageErr
             SourceOutcome::Opened { metadata: file.metadata()?, file }
         }
         SourceWork::NextData { file, offset } => SourceOutcome::Data(file.next_data(offset)?),
-        SourceWork::Read { file, offset, length, mut buffer, algorithm } => {
-            // A buffer that was used for a block of this size is not cleared.
-            buffer.resize(length, 0);
+        SourceWork::Read { file, offset, length, buffer, algorithm } => {
+            let mut buffer = buffer.reused_for(length);
             let read = file.read_at(offset, &mut buffer)?;
             buffer.truncate(read);
             SourceOutcome::Read { digest: algorithm.map(|algorithm| digest(algorithm, &buffer)), buffer }
@@ -214,7 +215,7 @@ fn read_whole(
             Ok(length) if before.size <= limit => length,
             _ => return Ok(SourceOutcome::Large(before)),
         };
-        let mut bytes = vec![0; length];
+        let mut bytes = Buffer::zeroed(length);
         let read = file.read_at(0, &mut bytes)?;
         let after = file.metadata()?;
         if read == length && before.same_content_as(&after) {

@@ -12,6 +12,7 @@ use super::entries::{EntryRecord, FileFacts, State, identity_of};
 use super::operation::{SourceOutcome, SourceWork};
 use super::reading::{BlockRead, Handle, Purpose, Reading, Share, Subject};
 use super::{BlockKey, Errand, Halt, Owner, Sender};
+use crate::buffer::Buffer;
 use crate::content::{BLOCK, Chunks};
 use crate::event::Event;
 use crate::failure::Failure;
@@ -228,7 +229,7 @@ impl Sender {
     }
 
     /// Keeps a block that was read and says which of its bytes may leave.
-    fn take_block(&mut self, owner: Owner, file: &Range<u64>, buffer: Vec<u8>, shares: &[Share]) {
+    fn take_block(&mut self, owner: Owner, file: &Range<u64>, buffer: Buffer, shares: &[Share]) {
         let placed = shares.iter().map(|share| share.linear.end - share.linear.start).sum();
         if placed == 0 {
             return self.cache.recycle(buffer);

@@ -6,6 +6,7 @@ use super::super::bench::{Bench, Wait};
 use super::super::operation::{DestinationWork, WriteBlock};
 use super::super::step::Step;
 use super::LargeFile;
+use crate::buffer::Buffer;
 use crate::content::{BLOCK, BLOCK_LOG2};
 
 /// Bytes of pieces that are written without waiting for the pieces before.
@@ -17,7 +18,7 @@ const PIECE_COST: u64 = 64;
 #[derive(Debug)]
 pub(super) enum Block {
     /// In memory, with gaps.
-    Assembling(Vec<u8>),
+    Assembling(Buffer),
     /// It left memory with gaps; so many operations write stretches of it.
     Stored { writes: u32 },
     /// It is being written and digested, or read back.
@@ -172,7 +173,7 @@ impl LargeFile {
     }
 
     /// Writes what is there of a block, digesting it if it is complete.
-    fn write_block(&mut self, block: u64, mut bytes: Vec<u8>, complete: bool, bench: &mut Bench) {
+    fn write_block(&mut self, block: u64, mut bytes: Buffer, complete: bool, bench: &mut Bench) {
         let Some(partial) = self.partial() else { return };
         let range = self.block_range(block);
         let charged = bytes.len() as u64;
