@@ -154,6 +154,12 @@ impl<W: Write + Send> Reporter for JsonReporter<W> {
             fields["datagrams_sent"] = sent.datagrams.into();
             fields["datagrams_lost"] = sent.lost.into();
             fields["new_bytes"] = sent.new_bytes.into();
+            fields["sent_again"] = json!({
+                "lost": sent.repeated_lost,
+                "shed": sent.repeated_shed,
+                "tail": sent.repeated_tail,
+            });
+            fields["shed_bytes"] = connection.received.shed_bytes.into();
             fields["redundant_bytes"] = sent.redundant_bytes.into();
             fields["packet_size"] = connection.path.packet_size.into();
         }
