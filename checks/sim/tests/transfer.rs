@@ -127,6 +127,17 @@ fn a_disk_that_hangs_for_ten_seconds_delays_and_loses_nothing() {
 }
 
 #[test]
+fn a_file_that_is_slow_to_open_slows_the_sender_down() {
+    let mut rig = Rig::over(400, &[("film", 80 * MIB)]);
+    rig.plan.receiver = ReceiverLimits { queue: 16 * MIB, ..ReceiverLimits::default() };
+    rig.destination.set_speed(Speed::SOLID_STATE.with_stall(at(0.04), Duration::from_secs(3)));
+    let mut session = rig.start();
+    assert_eq!(session.finish(LIMIT), OK);
+    rig.assert_equal();
+    assert_eq!(session.machine(Side::Near).statistics().sent.repeated_shed, 0);
+}
+
+#[test]
 fn a_source_that_hangs_for_ten_seconds_delays_and_loses_nothing() {
     let rig = Rig::new(&[("film", 40 * MIB)]);
     rig.source.set_speed(Speed::SOLID_STATE.with_stall(at(1.0), Duration::from_secs(10)));

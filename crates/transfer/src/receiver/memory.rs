@@ -65,6 +65,12 @@ impl Memory {
         self.queued += bytes;
     }
 
+    /// Queued bytes are assembled further.
+    pub(super) fn unqueue(&mut self, bytes: u64) {
+        self.queued = self.queued.saturating_sub(bytes);
+        self.assembled += bytes;
+    }
+
     /// Queued bytes are on disk.
     pub(super) fn drain(&mut self, bytes: u64) {
         self.queued = self.queued.saturating_sub(bytes);

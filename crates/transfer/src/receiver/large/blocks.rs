@@ -19,6 +19,8 @@ const PIECE_COST: u64 = 64;
 pub(super) enum Block {
     /// In memory, with gaps.
     Assembling(Buffer),
+    /// In memory, complete: it waits for its file to be open.
+    Waiting(Buffer),
     /// It left memory with gaps; so many operations write stretches of it.
     Stored { writes: u32 },
     /// It is being written and digested, or read back.
@@ -85,8 +87,15 @@ impl LargeFile {
     /// Sees that a block is there to be filled, and that there is memory for
     /// `portion` bytes of it.
     fn make_block(&mut self, block: u64, portion: u64, force: bool, bench: &mut Bench) -> bool {
-        match self.blocks.get(&block) {
+        match self.blocks.get_mut(&block) {
             Some(Block::Assembling(_)) => return true,
+            // Some of its bytes come again.
+            Some(Block::Waiting(buffer)) => {
+                let buffer = std::mem::take(buffer);
+                bench.memory.unqueue(buffer.len() as u64);
+                self.start_assembly(block, buffer, bench);
+                return true;
+            }
             // Its bytes are kept as pieces.
             Some(Block::Stored { .. } | Block::Digesting) => {
                 return force || bench.memory.has_room(portion + PIECE_COST);
@@ -99,9 +108,13 @@ impl LargeFile {
             return false;
         }
         let buffer = bench.memory.take(length);
+        self.start_assembly(block, buffer, bench);
+        true
+    }
+
+    fn start_assembly(&mut self, block: u64, buffer: Buffer, bench: &mut Bench) {
         self.blocks.insert(block, Block::Assembling(buffer));
         bench.assembling.push_back((self.about.id, block));
-        true
     }
 
     /// Keeps new bytes of a block: in its buffer, or as a piece of a block that
@@ -155,12 +168,17 @@ impl LargeFile {
         if !self.is_complete(block) {
             return;
         }
-        let Some(partial) = self.partial() else { return };
+        let Some(partial) = self.partial() else { return self.wait_for_file(block, bench) };
         let range = self.block_range(block);
         let has_pieces = self.pieces.iter().any(|(at, _)| range.contains(at));
         match self.blocks.get_mut(&block) {
             Some(state @ Block::Assembling(_)) => {
                 let Block::Assembling(bytes) = std::mem::replace(state, Block::Digesting) else { return };
+                self.write_block(block, bytes, true, bench);
+            }
+            Some(state @ Block::Waiting(_)) => {
+                let Block::Waiting(bytes) = std::mem::replace(state, Block::Digesting) else { return };
+                bench.memory.unqueue(bytes.len() as u64);
                 self.write_block(block, bytes, true, bench);
             }
             Some(Block::Stored { writes: 0 }) if !has_pieces => {
@@ -169,6 +187,17 @@ impl LargeFile {
                 self.ask(Wait::Block(block), 0, DestinationWork::ReadBack { partial, range, algorithm }, bench);
             }
             _ => {}
+        }
+    }
+
+    /// A complete block cannot be written yet. From here on it counts as queued
+    /// for the disk, so that the sender slows down while the file is slow to
+    /// open.
+    fn wait_for_file(&mut self, block: u64, bench: &mut Bench) {
+        if let Some(state @ Block::Assembling(_)) = self.blocks.get_mut(&block) {
+            let Block::Assembling(bytes) = std::mem::replace(state, Block::Digesting) else { return };
+            bench.memory.enqueue(bytes.len() as u64);
+            *state = Block::Waiting(bytes);
         }
     }
 
@@ -270,10 +299,18 @@ impl LargeFile {
     /// Forgets what is in memory.
     pub(super) fn drop_memory(&mut self, bench: &mut Bench) {
         for (_, block) in std::mem::take(&mut self.blocks) {
-            if let Block::Assembling(bytes) = block {
-                bench.memory.discard(bytes.len() as u64);
-                bench.memory.give_back(bytes);
-            }
+            let bytes = match block {
+                Block::Assembling(bytes) => {
+                    bench.memory.discard(bytes.len() as u64);
+                    bytes
+                }
+                Block::Waiting(bytes) => {
+                    bench.memory.drain(bytes.len() as u64);
+                    bytes
+                }
+                Block::Stored { .. } | Block::Digesting => continue,
+            };
+            bench.memory.give_back(bytes);
         }
         self.pieces = Vec::new();
         bench.memory.discard(std::mem::take(&mut self.piece_bytes));
