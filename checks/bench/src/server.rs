@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::network::Place;
 use crate::scratch::{Scratch, check};
 
 /// How long a server may take until it listens.
@@ -69,7 +70,7 @@ impl Drop for Sshd {
     }
 }
 
-/// `limosad serve` on loopback, with one user, who is called `bench`.
+/// `limosad serve` with one user, who is called `bench`.
 #[derive(Debug)]
 pub struct Limosad {
     child: Child,
@@ -80,15 +81,23 @@ pub struct Limosad {
 }
 
 impl Limosad {
-    /// Starts it with `docroot` and the key `id`, which it makes.
+    /// Starts it on loopback with `docroot` and the key `id`, which it makes.
     ///
     /// # Errors
     /// If it cannot be run or does not say where it listens.
     pub fn start(program: &Path, scratch: &Scratch, docroot: &Path) -> io::Result<Self> {
+        Self::start_at(&Place::loopback(), program, scratch, docroot)
+    }
+
+    /// Starts it somewhere.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_at(place: &Place, program: &Path, scratch: &Scratch, docroot: &Path) -> io::Result<Self> {
         let id = scratch.key("id")?;
         fs::create_dir_all(docroot)?;
         let limosad = || {
-            let mut command = Command::new(program);
+            let mut command = place.command(program);
             command.env("LIMOSA_STATE", scratch.path("state")).stdin(Stdio::null());
             command
         };
@@ -96,7 +105,8 @@ impl Limosad {
         add.args(["user", "add", "bench", "--docroot"]).arg(docroot).arg("--key").arg(id.with_extension("pub"));
         check(add.stdout(Stdio::null()))?;
         let mut serve = limosad();
-        serve.args(["serve", "--listen", "127.0.0.1:0", "--udp-port", "127.0.0.1:0"]).stdout(Stdio::piped());
+        let any_port = format!("{}:0", place.address);
+        serve.args(["serve", "--listen", &any_port, "--udp-port", &any_port]).stdout(Stdio::piped());
         serve.stderr(fs::File::create(scratch.path("limosad.log"))?);
         let mut child = serve.spawn()?;
         let said = BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?);
