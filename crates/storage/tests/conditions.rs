@@ -92,6 +92,9 @@ fn a_full_disk_says_so_and_keeps_what_it_has() {
     let file = store.create(&path("f")).expect("it is created");
     file.write_at(0, b"first").expect("it fits");
     assert_fails(file.preallocate(2 * MIB as u64), ErrorKind::NoSpace);
+    file.preallocate(MIB as u64 / 2).expect("so much fits");
+    let allocated = file.metadata().expect("it is there").allocated;
+    assert!(allocated < MIB as u64 / 4, "{allocated} bytes of memory were cleared to be written anyway");
     assert_fails(file.write_at(5, &vec![b'x'; 2 * MIB]), ErrorKind::NoSpace);
     let mut first = [0; 5];
     file.read_at(0, &mut first).expect("it reads");

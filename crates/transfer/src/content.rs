@@ -11,6 +11,10 @@ pub const BLOCK_LOG2: u8 = MIN_CHUNK_LOG2;
 /// Size of a block, bytes. The last one of a file may be shorter.
 pub const BLOCK: u64 = 1 << BLOCK_LOG2;
 
+/// Bytes that are read or written and digested together, so that the second of
+/// the two finds them in the processor's cache.
+pub const PORTION: usize = 128 << 10;
+
 /// The chunks of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunks {

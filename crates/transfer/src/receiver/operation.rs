@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use limosa_seal::ContentAlgorithm;
 use limosa_storage::{AppendFile, Attributes, LockGuard, Publish, Result, StorePath, Timestamp, WriteFile};
@@ -109,6 +109,21 @@ pub struct Partial {
     pub(super) path: StorePath,
     pub(super) file: Arc<dyn WriteFile>,
     pub(super) journal: Option<Journal>,
+    /// Held while writing. The kernel lets one thread at a time write to a file
+    /// too, but the others would spin until it is their turn.
+    turn: Mutex<()>,
+}
+
+impl Partial {
+    pub(super) fn new(path: StorePath, file: Arc<dyn WriteFile>, journal: Option<Journal>) -> Self {
+        Self { path, file, journal, turn: Mutex::new(()) }
+    }
+
+    /// Writes when it is this thread's turn.
+    pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.file.write_at(offset, bytes)
+    }
 }
 
 /// The journal of a partial file, open and locked.

@@ -14,9 +14,8 @@ use limosa_storage::{
 use limosa_wire::layout::Digest;
 
 use super::operation::{DestinationDone, DestinationOutput, DestinationWork, MakeLink, Parents, WriteBlock};
+use crate::content::PORTION;
 
-/// Bytes read at a time to digest what is on disk.
-const READ_PORTION: usize = 256 << 10;
 /// What the owner of a directory needs to work in it.
 const OWNER_RIGHTS: u32 = 0o700;
 
@@ -48,7 +47,7 @@ pub fn perform(store: &dyn Store, work: DestinationWork) -> DestinationDone {
             result
         }
         DestinationWork::WritePieces { partial, pieces } => {
-            done(pieces.iter().try_for_each(|(offset, bytes)| partial.file.write_at(*offset, bytes)))
+            done(pieces.iter().try_for_each(|(offset, bytes)| partial.write_at(*offset, bytes)))
         }
         DestinationWork::ReadBack { partial, range, algorithm } => {
             digest_range(&*partial.file, range, algorithm).map(DestinationOutput::Digested)
@@ -195,20 +194,26 @@ fn forget(store: &dyn Store, path: &StorePath) {
 }
 
 fn write_block(block: &WriteBlock) -> Result<DestinationOutput> {
-    for range in &block.written {
-        let place = block.offset + range.start as u64;
-        block.partial.file.write_at(place, &block.bytes[range.clone()])?;
+    let mut hasher = block.algorithm.map(ContentAlgorithm::hasher);
+    for start in (0..block.bytes.len()).step_by(PORTION) {
+        let end = block.bytes.len().min(start + PORTION);
+        for range in &block.written {
+            let part = range.start.max(start)..range.end.min(end);
+            if !part.is_empty() {
+                block.partial.write_at(block.offset + part.start as u64, &block.bytes[part])?;
+            }
+        }
+        if let Some(hasher) = &mut hasher {
+            hasher.update(&block.bytes[start..end]);
+        }
     }
-    let Some(algorithm) = block.algorithm else { return Ok(DestinationOutput::Done) };
-    let mut hasher = algorithm.hasher();
-    hasher.update(&block.bytes);
-    Ok(DestinationOutput::Digested(hasher.finish()))
+    Ok(hasher.map_or(DestinationOutput::Done, |hasher| DestinationOutput::Digested(hasher.finish())))
 }
 
 /// Digests a stretch of a file; behind its end it counts as a hole.
 fn digest_range(file: &dyn ReadFile, range: Range<u64>, algorithm: ContentAlgorithm) -> Result<Digest> {
     let mut hasher = algorithm.hasher();
-    let mut buffer = vec![0; READ_PORTION.min(usize::try_from(range.end - range.start).unwrap_or(READ_PORTION))];
+    let mut buffer = vec![0; PORTION.min(usize::try_from(range.end - range.start).unwrap_or(PORTION))];
     let mut at = range.start;
     while at < range.end {
         let wanted = usize::try_from(range.end - at).map_or(buffer.len(), |left| left.min(buffer.len()));

@@ -7,11 +7,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use limosa_seal::ContentAlgorithm;
+use limosa_seal::{ContentAlgorithm, ContentHasher};
 use limosa_storage::{Cursor, FollowLinks, Metadata, Page, ReadFile, StorageError, Store, StorePath};
 use limosa_wire::layout::Digest;
 
 use crate::buffer::Buffer;
+use crate::content::PORTION;
 
 /// How often a file of one chunk that changes under the reader is read.
 const WHOLE_ATTEMPTS: usize = 3;
@@ -192,9 +193,9 @@ fn work(store: &dyn Store, work: SourceWork) -> Result<SourceOutcome, StorageErr
         SourceWork::NextData { file, offset } => SourceOutcome::Data(file.next_data(offset)?),
         SourceWork::Read { file, offset, length, buffer, algorithm } => {
             let mut buffer = buffer.reused_for(length);
-            let read = file.read_at(offset, &mut buffer)?;
+            let (read, digest) = read(&*file, offset, &mut buffer, algorithm)?;
             buffer.truncate(read);
-            SourceOutcome::Read { digest: algorithm.map(|algorithm| digest(algorithm, &buffer)), buffer }
+            SourceOutcome::Read { digest, buffer }
         }
         SourceWork::FileMetadata { file } => SourceOutcome::Metadata(file.metadata()?),
     })
@@ -216,18 +217,34 @@ fn read_whole(
             _ => return Ok(SourceOutcome::Large(before)),
         };
         let mut bytes = Buffer::zeroed(length);
-        let read = file.read_at(0, &mut bytes)?;
+        let (read, digest) = read(&*file, 0, &mut bytes, Some(algorithm))?;
         let after = file.metadata()?;
-        if read == length && before.same_content_as(&after) {
-            return Ok(SourceOutcome::Whole { digest: digest(algorithm, &bytes), metadata: before, bytes });
+        if let Some(digest) = digest.filter(|_| read == length && before.same_content_as(&after)) {
+            return Ok(SourceOutcome::Whole { digest, metadata: before, bytes });
         }
         before = after;
     }
     Ok(SourceOutcome::Changed)
 }
 
-fn digest(algorithm: ContentAlgorithm, bytes: &[u8]) -> Digest {
-    let mut hasher = algorithm.hasher();
-    hasher.update(bytes);
-    hasher.finish()
+/// Reads to the end of `buffer` or of the file, and digests what was read.
+fn read(
+    file: &dyn ReadFile,
+    offset: u64,
+    buffer: &mut [u8],
+    algorithm: Option<ContentAlgorithm>,
+) -> Result<(usize, Option<Digest>), StorageError> {
+    let mut hasher = algorithm.map(ContentAlgorithm::hasher);
+    let mut done = 0;
+    for portion in buffer.chunks_mut(PORTION) {
+        let read = file.read_at(offset + done as u64, portion)?;
+        if let Some(hasher) = &mut hasher {
+            hasher.update(&portion[..read]);
+        }
+        done += read;
+        if read < portion.len() {
+            break;
+        }
+    }
+    Ok((done, hasher.map(ContentHasher::finish)))
 }

@@ -160,7 +160,7 @@ pub(super) fn open(store: &dyn Store, open: &OpenPartial) -> Result<DestinationO
     let output = match &open.journal {
         None => {
             let file = with_parents(store, &open.path, open.parents, || store.create(&open.path))?;
-            let partial = Arc::new(Partial { path: open.path.clone(), file, journal: None });
+            let partial = Arc::new(Partial::new(open.path.clone(), file, None));
             DestinationOutput::Opened { partial, chain: None, held: BTreeMap::new() }
         }
         Some(journal) => open_journaled(store, open, journal)?,
@@ -193,7 +193,7 @@ fn open_journaled(store: &dyn Store, open: &OpenPartial, plan: &OpenJournal) -> 
             (file, chain, BTreeMap::new())
         }
     };
-    let partial = Arc::new(Partial { path: open.path.clone(), file, journal: Some(journal) });
+    let partial = Arc::new(Partial::new(open.path.clone(), file, Some(journal)));
     Ok(DestinationOutput::Opened { partial, chain: Some(chain), held })
 }
 
