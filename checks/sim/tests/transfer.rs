@@ -138,6 +138,20 @@ fn a_file_that_is_slow_to_open_slows_the_sender_down() {
 }
 
 #[test]
+fn a_download_starts_as_fast_as_an_upload() {
+    let arrived = |client| {
+        let mut rig = Rig::over(300, &[("film", 40 * MIB)]);
+        rig.plan.client = client;
+        let mut session = rig.start();
+        session.run_until(LIMIT, |session| session.machine(Side::Far).statistics().received.kept_bytes >= 10 * MIB);
+        session.now().since(Time::ZERO)
+    };
+    let (upload, download) = (arrived(Side::Near), arrived(Side::Far));
+    // Two round trips until the sender hears of the receiver and has its plan.
+    assert!(download <= upload + Duration::from_millis(100), "{upload:?} up, {download:?} down");
+}
+
+#[test]
 fn a_source_that_hangs_for_ten_seconds_delays_and_loses_nothing() {
     let rig = Rig::new(&[("film", 40 * MIB)]);
     rig.source.set_speed(Speed::SOLID_STATE.with_stall(at(1.0), Duration::from_secs(10)));

@@ -24,8 +24,9 @@ const LATE: Duration = Duration::from_millis(5);
 /// the next bursts are longer, within bounds; idle time is not made up for.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
-    /// All that was sent is paid for at this time.
+    /// All that was sent is paid for at this time, at this pace.
     paid: Time,
+    pace: Rate,
     owed: Duration,
     /// Whether only the pace held the sender back last time.
     held: bool,
@@ -35,6 +36,7 @@ pub(crate) struct Pacer {
 impl Pacer {
     /// Whether a datagram of `size` may leave now at `pace`.
     pub(crate) fn admits(&mut self, now: Time, pace: Rate, size: usize) -> bool {
+        self.follow(now, pace);
         if self.in_burst {
             // A socket that blocked may have kept the burst waiting.
             self.paid = self.paid.max(now - CATCH_UP);
@@ -59,8 +61,18 @@ impl Pacer {
         true
     }
 
+    /// Debts are of bytes: those made at a crawl are soon paid at a high pace.
+    fn follow(&mut self, now: Time, pace: Rate) {
+        if pace > self.pace && self.paid > now {
+            let slower = self.pace.bytes_per_second() / pace.bytes_per_second();
+            self.paid = now + self.paid.since(now).mul_f64(slower);
+        }
+        self.pace = pace;
+    }
+
     /// A datagram of `size` has left.
     pub(crate) fn sent(&mut self, now: Time, pace: Rate, size: usize) {
+        self.follow(now, pace);
         let cost = pace.time_for(size as u64).min(Duration::from_secs(10));
         if !self.in_burst {
             self.paid = self.paid.max(now);
@@ -138,6 +150,16 @@ mod tests {
             now = pacer.deadline().unwrap() + Duration::from_micros(700);
         }
         assert!((8_200..8_450).contains(&sent), "{sent} of 8333");
+    }
+
+    #[test]
+    fn what_left_at_a_crawl_is_paid_for_at_the_pace_that_follows() {
+        let mut pacer = Pacer::default();
+        assert_eq!(burst(&mut pacer, Time::ZERO, Rate::from_bits_per_second(120_000)), 2);
+        let later = Time::from_micros(10_000);
+        assert_eq!(burst(&mut pacer, later, Rate::from_bits_per_second(120_000)), 0, "200 ms are to be paid");
+        assert_eq!(burst(&mut pacer, later, rate(120)), 0);
+        assert_eq!(pacer.deadline(), Some(Time::from_micros(10_190)), "190 ms at the thousandth of the pace");
     }
 
     #[test]

@@ -10,6 +10,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use limosa_wire::datagram::MIN_PACKET;
+
 use super::{PathReport, Sent, Stamp};
 use crate::Time;
 
@@ -175,9 +177,10 @@ impl Meter {
         self.packet = self.packet.max(sent.size.min(65_535));
     }
 
-    /// Size of the largest packet sent so far.
+    /// Size of the largest packet sent so far; at least what every path takes,
+    /// for at first they may all have had little to say.
     pub(super) fn packet(&self) -> f64 {
-        if self.packet == 0 { 1500.0 } else { f64::from(self.packet) }
+        if self.packet == 0 { 1500.0 } else { f64::from(self.packet).max(MIN_PACKET as f64) }
     }
 
     /// Smallest round trip seen, or what is assumed before.
