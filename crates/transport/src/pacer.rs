@@ -61,9 +61,10 @@ impl Pacer {
         true
     }
 
-    /// Debts are of bytes: those made at a crawl are soon paid at a high pace.
+    /// A debt made at a crawl is one of bytes, soon paid at a high pace. That of
+    /// a burst stays: a pace that goes up and down must not gain by it.
     fn follow(&mut self, now: Time, pace: Rate) {
-        if pace > self.pace && self.paid > now {
+        if pace > self.pace && self.paid > now + LATE {
             let slower = self.pace.bytes_per_second() / pace.bytes_per_second();
             self.paid = now + self.paid.since(now).mul_f64(slower);
         }
