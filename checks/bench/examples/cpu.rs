@@ -2,9 +2,9 @@
 //! to file, in CPU time, beside the least that its stages cost on this machine.
 //!
 //! First the floor, stage by stage ([`limosa_bench::floor`]), then by turns the
-//! whole floor and `limosa send` to `limosad serve`, with everything both
-//! processes do counted. Files are in memory. Needs `ssh-keygen` and the release builds of `limosa` and
-//! `limosad`; for `veth` also root and `ip`.
+//! whole floor and `limosa send` to `limosad serve`, with everything that both
+//! processes do counted. Files are in memory. Needs `ssh-keygen` and the release
+//! builds of `limosa` and `limosad`; for `veth` also root and `ip`.
 
 use std::error::Error;
 use std::fs;
@@ -121,8 +121,11 @@ impl Run<'_> {
         let text = String::from_utf8(output.stdout)?;
         let summary: Value = serde_json::from_str(text.lines().last().ok_or("the client said nothing")?)?;
         let seconds = summary["seconds"].as_f64().filter(|_| summary["code"] == 0).ok_or("the transfer failed")?;
-        let again: u64 =
-            ["lost", "shed", "tail"].map(|why| summary["sent_again"][why].as_u64().unwrap_or(0)).iter().sum();
+        let again: u64 = ["lost", "shed", "tail"]
+            .iter()
+            .map(|why| summary["sent_again"][why].as_u64())
+            .sum::<Option<u64>>()
+            .ok_or("the summary lacks what was sent again")?;
         let elapsed = Duration::from_secs_f64(seconds);
         let cost =
             Cost { elapsed, sender: after.0.saturating_sub(before.0), receiver: after.1.saturating_sub(before.1) };

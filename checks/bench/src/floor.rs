@@ -72,7 +72,7 @@ pub struct Floor<'a> {
     pub places: [&'a Place; 2],
     /// Largest IP packet.
     pub packet: usize,
-    /// Bytes to move; the source file has at least as many.
+    /// Bytes to move, a multiple of 128 KiB; the source file has as many.
     pub length: u64,
     /// The stages.
     pub stages: Stages,
@@ -88,6 +88,9 @@ impl Floor<'_> {
     /// # Errors
     /// If a socket or file fails, or datagrams were lost.
     pub fn run(&self) -> io::Result<Cost> {
+        if !self.length.is_multiple_of(BLOCK as u64) {
+            return Err(Error::new(io::ErrorKind::InvalidInput, "only whole blocks are moved"));
+        }
         let (sealer, opener) = keys();
         let window = Arc::new(Window::default());
         let bind =

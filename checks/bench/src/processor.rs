@@ -22,8 +22,8 @@ pub fn of_children() -> Option<Duration> {
 fn sum(stat: &str, first: usize) -> Option<Duration> {
     // The second field, a name in parentheses, may hold spaces.
     let behind_name = stat.rsplit_once(')')?.1;
-    let ticks: u32 =
-        behind_name.split_whitespace().skip(first - 3).take(2).map_while(|field| field.parse::<u32>().ok()).sum();
+    let mut fields = behind_name.split_whitespace().skip(first - 3);
+    let ticks = fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?;
     Some(TICK * ticks)
 }
 
