@@ -40,6 +40,10 @@ fn json_lines_tell_the_whole_story(kind: Kind) {
     for (field, expected) in [("code", 0), ("exit", 0)] {
         assert_eq!(summary[field], expected, "{summary}");
     }
+    for why in ["lost", "shed", "tail"] {
+        assert!(summary["sent_again"][why].is_u64(), "{summary}");
+    }
+    assert_eq!(summary["shed_bytes"], 0, "{summary}");
     for end in ["here", "there"] {
         assert_eq!(summary[end]["settled"], 2, "{summary}");
         assert_eq!(summary[end]["bytes"], 5, "{summary}");

@@ -16,6 +16,11 @@ const DATAGRAMS: u32 = 2;
 const CATCH_UP: Duration = Duration::from_millis(1);
 /// Lateness of the driver that is made up for at most, over several bursts.
 const LATE: Duration = Duration::from_millis(5);
+/// Debts longer than this follow the pace. Shorter ones, of a burst or two, are
+/// paid in the time they were made for.
+const LONG_DEBT: Duration = Duration::from_millis(5);
+/// Longest that one datagram is paid for.
+const LONGEST_DEBT: Duration = Duration::from_secs(10);
 
 /// When the next burst may leave.
 ///
@@ -61,20 +66,22 @@ impl Pacer {
         true
     }
 
-    /// A debt made at a crawl is one of bytes, soon paid at a high pace. That of
-    /// a burst stays: a pace that goes up and down must not gain by it.
+    /// A long debt is one of bytes: made at a crawl, it is soon paid at a high
+    /// pace, and takes longer again when the pace falls.
     fn follow(&mut self, now: Time, pace: Rate) {
-        if pace > self.pace && self.paid > now + LATE {
-            let slower = self.pace.bytes_per_second() / pace.bytes_per_second();
-            self.paid = now + self.paid.since(now).mul_f64(slower);
-        }
+        let debt = self.paid.since(now);
+        let (before, after) = (self.pace.bytes_per_second(), pace.bytes_per_second());
         self.pace = pace;
+        if debt > LONG_DEBT && before > 0.0 && after > 0.0 {
+            let seconds = debt.as_secs_f64() * before / after;
+            self.paid = now + Duration::from_secs_f64(seconds.min(LONGEST_DEBT.as_secs_f64()));
+        }
     }
 
     /// A datagram of `size` has left.
     pub(crate) fn sent(&mut self, now: Time, pace: Rate, size: usize) {
         self.follow(now, pace);
-        let cost = pace.time_for(size as u64).min(Duration::from_secs(10));
+        let cost = pace.time_for(size as u64).min(LONGEST_DEBT);
         if !self.in_burst {
             self.paid = self.paid.max(now);
             self.in_burst = true;
@@ -161,6 +168,22 @@ mod tests {
         assert_eq!(burst(&mut pacer, later, Rate::from_bits_per_second(120_000)), 0, "200 ms are to be paid");
         assert_eq!(burst(&mut pacer, later, rate(120)), 0);
         assert_eq!(pacer.deadline(), Some(Time::from_micros(10_190)), "190 ms at the thousandth of the pace");
+    }
+
+    #[test]
+    fn a_pace_that_goes_up_and_down_gains_nothing() {
+        let (slow, half) = (Rate::from_bits_per_second(1_000_000), Rate::from_bits_per_second(500_000));
+        let mut pacer = Pacer::default();
+        assert_eq!(burst(&mut pacer, Time::ZERO, slow), 2);
+        for pace in [half, slow, half, slow] {
+            assert_eq!(burst(&mut pacer, Time::ZERO, pace), 0);
+        }
+        assert_eq!(pacer.deadline(), Some(Time::from_micros(24_000)));
+        let mut pacer = Pacer::default();
+        burst(&mut pacer, Time::ZERO, rate(10));
+        let due = pacer.paid;
+        burst(&mut pacer, Time::ZERO, rate(20));
+        assert_eq!(pacer.paid, due, "a short debt stays as it is");
     }
 
     #[test]

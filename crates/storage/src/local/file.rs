@@ -16,9 +16,8 @@ use crate::path::StorePath;
 
 /// Offsets of the operating system are signed.
 const MAX_SIZE: u64 = i64::MAX as u64;
-/// File systems in memory, as statfs(2) names them.
+/// The file system in memory, as statfs(2) names it.
 const TMPFS: u64 = 0x0102_1994;
-const RAMFS: u64 = 0x8584_58f6;
 
 /// A regular file, open for reading or for both.
 #[derive(Debug)]
@@ -45,20 +44,20 @@ impl LocalFile {
         move |errno| StorageError::from_io(operation, &self.path, errno)
     }
 
-    /// Whether it is in a file system in memory. There reserving means clearing
+    /// Whether it is on tmpfs. There reserving means clearing
     /// every page: as slow as writing the file, which would wait meanwhile.
     fn is_in_memory(&self) -> rustix::io::Result<bool> {
         let file_system = rustix::fs::fstatfs(&self.handle)?.f_type;
         // The type is signed on some machines, and narrower on others.
-        Ok(u64::try_from(file_system).is_ok_and(|kind| kind == TMPFS || kind == RAMFS))
+        Ok(u64::try_from(file_system).is_ok_and(|kind| kind == TMPFS))
     }
 
     /// Whether the file can grow to `length` bytes now.
     fn check_space(&self, length: u64) -> rustix::io::Result<()> {
         let space = rustix::fs::fstatvfs(&self.handle)?;
-        // A file system without a bound says that it has no blocks.
         let allocated = attributes::metadata(&rustix::fs::fstat(&self.handle)?).allocated;
         let available = space.f_bavail.saturating_mul(space.f_frsize);
+        // A file system without a bound says that it has no blocks.
         if space.f_blocks > 0 && length.saturating_sub(allocated) > available { Err(Errno::NOSPC) } else { Ok(()) }
     }
 

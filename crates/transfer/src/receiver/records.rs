@@ -298,7 +298,7 @@ impl Receiver {
                 file.place(extent.length);
             }
             Some(Body::Large(file)) => {
-                if end > limit(file.about()) {
+                if end > file.known_size().unwrap_or_else(|| limit(file.about())) {
                     return violation("an extent reaches behind the end of its file");
                 }
                 file.place(extent.file_offset, extent.length);

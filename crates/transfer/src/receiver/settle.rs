@@ -167,7 +167,13 @@ impl Receiver {
 
     /// Forgets an entry that is over, and what waited for it.
     fn forget(&mut self, id: EntryId) {
-        let Some(entry) = self.entries.remove(&id) else { return };
+        let Some(mut entry) = self.entries.remove(&id) else { return };
+        // Bytes may have come before it was decided that they are not wanted.
+        match &mut entry.body {
+            Body::Whole(file) => file.drop_memory(&mut self.bench),
+            Body::Large(file) => file.drop_memory(&mut self.bench),
+            Body::Directory(_) | Body::Simple(_) => {}
+        }
         self.bench.announced = self.bench.announced.saturating_sub(entry.cost);
         self.bench.active.remove(&id);
         if let Some(parent) = entry.parent {

@@ -198,11 +198,16 @@ impl WholeFile {
         Step::Going
     }
 
-    /// Gives up, now or when the operation comes back.
-    pub(super) fn fail(&mut self, failure: Failure, bench: &mut Bench) -> Step {
+    /// Forgets what is in memory.
+    pub(super) fn drop_memory(&mut self, bench: &mut Bench) {
         if self.buffer.take().is_some() {
             bench.memory.discard(self.size);
         }
+    }
+
+    /// Gives up, now or when the operation comes back.
+    pub(super) fn fail(&mut self, failure: Failure, bench: &mut Bench) -> Step {
+        self.drop_memory(bench);
         if self.writing {
             self.failing = Some(failure);
             return Step::Going;

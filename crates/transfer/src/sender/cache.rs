@@ -170,9 +170,10 @@ impl BlockCache {
         self.used = self.used.saturating_sub(bytes);
     }
 
-    /// A buffer for a read, its content left over from the last one.
-    pub(super) fn buffer(&mut self) -> Buffer {
-        self.spare.pop().unwrap_or_default()
+    /// A buffer for a read of `bytes`, its content left over from the last one.
+    /// Only whole blocks use memory again: it is charged by their length.
+    pub(super) fn buffer(&mut self, bytes: u64) -> Buffer {
+        if bytes == BLOCK { self.spare.pop().unwrap_or_default() } else { Buffer::default() }
     }
 
     /// Takes a buffer back.
@@ -398,7 +399,7 @@ mod tests {
         assert_eq!(cache.acknowledged(FILE, 2 * BLOCK..3 * BLOCK), 1);
         assert!(!cache.keeps(FILE));
         assert_eq!(cache.usage().0, 0);
-        assert_eq!(cache.buffer().len(), BLOCK as usize, "its memory is used again");
+        assert_eq!(cache.buffer(BLOCK).len(), BLOCK as usize, "its memory is used again");
     }
 
     #[test]

@@ -193,7 +193,7 @@ fn work(store: &dyn Store, work: SourceWork) -> Result<SourceOutcome, StorageErr
         SourceWork::NextData { file, offset } => SourceOutcome::Data(file.next_data(offset)?),
         SourceWork::Read { file, offset, length, buffer, algorithm } => {
             let mut buffer = buffer.reused_for(length);
-            let (read, digest) = read(&*file, offset, &mut buffer, algorithm)?;
+            let (read, digest) = read_and_digest(&*file, offset, &mut buffer, algorithm)?;
             buffer.truncate(read);
             SourceOutcome::Read { digest, buffer }
         }
@@ -217,7 +217,7 @@ fn read_whole(
             _ => return Ok(SourceOutcome::Large(before)),
         };
         let mut bytes = Buffer::zeroed(length);
-        let (read, digest) = read(&*file, 0, &mut bytes, Some(algorithm))?;
+        let (read, digest) = read_and_digest(&*file, 0, &mut bytes, Some(algorithm))?;
         let after = file.metadata()?;
         if let Some(digest) = digest.filter(|_| read == length && before.same_content_as(&after)) {
             return Ok(SourceOutcome::Whole { digest, metadata: before, bytes });
@@ -228,7 +228,7 @@ fn read_whole(
 }
 
 /// Reads to the end of `buffer` or of the file, and digests what was read.
-fn read(
+fn read_and_digest(
     file: &dyn ReadFile,
     offset: u64,
     buffer: &mut [u8],

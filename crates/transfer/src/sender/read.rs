@@ -154,7 +154,7 @@ impl Sender {
             file,
             offset: block.file.start,
             length: usize::try_from(block.file.end - block.file.start).unwrap_or_default(),
-            buffer: self.cache.buffer(),
+            buffer: self.cache.buffer(block.file.end - block.file.start),
             algorithm: Some(self.config.algorithm),
         };
         self.ask(Errand::Block { owner, file: block.file.clone() }, work);
@@ -250,7 +250,7 @@ impl Sender {
             file: file.clone(),
             offset: key.start(),
             length: usize::try_from(length).unwrap_or_default(),
-            buffer: self.cache.buffer(),
+            buffer: self.cache.buffer(length),
             algorithm: None,
         };
         if self.halt != Halt::Cancelled {

@@ -1,13 +1,15 @@
 //! Memory stays within its bounds, whatever is thrown at the engine.
 
+use limosa_storage::Store;
 use limosa_storage::memory::MemoryStore;
 use limosa_transfer::receiver::{Limits, Receiver, perform};
 use limosa_transport::{Delivery, Time};
 use limosa_wire::layout::{Attributes, Entry, EntryKind, Extent, LayoutRecord, Outcome};
+use limosa_wire::setup::Overwrite;
 use limosa_wire::verdict::VerdictRecord;
 use limosa_wire::{EntryId, Offset};
 
-use crate::drive::{Drive, Ended, options, read};
+use crate::drive::{Drive, Ended, options, path, read};
 use crate::source::{Node, Random, Source, algorithm, digest};
 
 fn encode(records: &[LayoutRecord]) -> Vec<u8> {
@@ -196,4 +198,26 @@ fn many_entries_leave_no_trace() {
     }
     assert!(peak <= 3, "{peak} entries are kept");
     assert_eq!(settled, id - receiver.unsettled() as u64);
+}
+
+#[test]
+fn what_came_early_for_a_file_that_is_skipped_leaves_memory() {
+    let store = MemoryStore::new();
+    store.make_directory(&path("in")).unwrap();
+    store.create(&path("in/f")).unwrap();
+    for size in [1 << 20, 3 << 20] {
+        let options = options(&store, "in", 1).with_overwrite(Overwrite::Never);
+        let mut receiver = Receiver::new(options).unwrap();
+        receiver.deliver(Offset(0), &[7; 1000]);
+        assert_eq!(receiver.memory_used(), 0, "without a place it is counted elsewhere");
+        let kind = EntryKind::File { size: Some(size), chunk_log2: 20, identity: [1; 16] };
+        let entry = Entry { id: EntryId(0), kind, path: b"f".to_vec(), attributes: Attributes::default() };
+        let extent = Extent { entry: EntryId(0), file_offset: 0, length: size, base: Offset(0) };
+        receiver.layout(Time::ZERO, &encode(&[LayoutRecord::Entry(entry), LayoutRecord::Extent(extent)])).unwrap();
+        assert!(receiver.memory_used() > 0, "it has a place, and nobody knows whether it is wanted");
+        while let Some(operation) = receiver.next_operation() {
+            receiver.completed(Time::ZERO, operation.ticket, perform(&store, operation.work));
+        }
+        assert_eq!(receiver.memory_used(), 0);
+    }
 }

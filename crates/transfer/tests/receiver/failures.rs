@@ -308,6 +308,7 @@ fn layouts_that_break_a_rule_end_the_session() {
         (&[file(0, Some(2 << 20)), digests(0, 2)], Code::PROTOCOL),
         (&[file(0, Some(5)), end(0, 6)], Code::PROTOCOL),
         (&[file(0, None), extent(0, 0, 10, 0), end(0, 9)], Code::PROTOCOL),
+        (&[file(0, None), extent(0, 0, 10, 0), end(0, 10), extent(0, 4 << 20, 10, 10)], Code::PROTOCOL),
         (&[over(1)], Code::LAYOUT_MISMATCH),
         (&[file(0, Some(0)), over(1)], Code::LAYOUT_MISMATCH),
         (&[over(0), over(0)], Code::PROTOCOL),

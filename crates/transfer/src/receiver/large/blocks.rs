@@ -87,13 +87,11 @@ impl LargeFile {
     /// Sees that a block is there to be filled, and that there is memory for
     /// `portion` bytes of it.
     fn make_block(&mut self, block: u64, portion: u64, force: bool, bench: &mut Bench) -> bool {
-        match self.blocks.get_mut(&block) {
+        match self.blocks.get(&block) {
             Some(Block::Assembling(_)) => return true,
             // Some of its bytes come again.
-            Some(Block::Waiting(buffer)) => {
-                let buffer = std::mem::take(buffer);
-                bench.memory.unqueue(buffer.len() as u64);
-                self.start_assembly(block, buffer, bench);
+            Some(Block::Waiting(_)) => {
+                self.wait_no_more(block, bench);
                 return true;
             }
             // Its bytes are kept as pieces.
@@ -166,7 +164,8 @@ impl LargeFile {
     /// Writes a complete block; reads one back that was written in pieces.
     fn advance_block(&mut self, block: u64, bench: &mut Bench) {
         if !self.is_complete(block) {
-            return;
+            // Something it had been promised has to come again.
+            return self.wait_no_more(block, bench);
         }
         let Some(partial) = self.partial() else { return self.wait_for_file(block, bench) };
         let range = self.block_range(block);
@@ -198,6 +197,15 @@ impl LargeFile {
             let Block::Assembling(bytes) = std::mem::replace(state, Block::Digesting) else { return };
             bench.memory.enqueue(bytes.len() as u64);
             *state = Block::Waiting(bytes);
+        }
+    }
+
+    /// A block that waited for its file is incomplete again.
+    fn wait_no_more(&mut self, block: u64, bench: &mut Bench) {
+        if let Some(Block::Waiting(bytes)) = self.blocks.get_mut(&block) {
+            let bytes = std::mem::take(bytes);
+            bench.memory.unqueue(bytes.len() as u64);
+            self.start_assembly(block, bytes, bench);
         }
     }
 
@@ -297,7 +305,7 @@ impl LargeFile {
     }
 
     /// Forgets what is in memory.
-    pub(super) fn drop_memory(&mut self, bench: &mut Bench) {
+    pub(in super::super) fn drop_memory(&mut self, bench: &mut Bench) {
         for (_, block) in std::mem::take(&mut self.blocks) {
             let bytes = match block {
                 Block::Assembling(bytes) => {

@@ -184,7 +184,7 @@ impl LargeFile {
     }
 
     /// Size of the file as far as it is known: of the last block and chunk.
-    fn known_size(&self) -> Option<u64> {
+    pub(super) fn known_size(&self) -> Option<u64> {
         self.about.size.or(self.end.map(|end| end.size))
     }
 
