@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes;
+use super::kind::FileSystemKind;
 use crate::contract::WriteFile;
 use crate::error::Result;
 
@@ -23,7 +24,8 @@ const WORTH_IT: usize = 16;
 
 /// File systems whose `syncfs` is known to wait for stable storage: ext2 to
 /// ext4, XFS, Btrfs, F2FS, tmpfs. That of many others, FUSE above all, is not.
-const TRUSTED: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+const TRUSTED: [FileSystemKind; 5] =
+    [FileSystemKind::EXT, FileSystemKind::XFS, FileSystemKind::BTRFS, FileSystemKind::F2FS, FileSystemKind::TMPFS];
 
 /// The file system of the root, to be synced as a whole.
 #[derive(Debug)]
@@ -89,9 +91,7 @@ impl BatchSync {
 fn open(root: BorrowedFd<'_>) -> rustix::io::Result<Option<FileSystem>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let handle = rustix::fs::openat(root, c".", flags, Mode::empty())?;
-    let kind = rustix::fs::fstatfs(&handle)?.f_type;
-    // The type is signed on some machines, and narrower on others.
-    let trusted = u64::try_from(kind).is_ok_and(|kind| TRUSTED.contains(&kind));
+    let trusted = FileSystemKind::of(&handle)?.is_some_and(|kind| TRUSTED.contains(&kind));
     let device = attributes::metadata(&rustix::fs::fstat(&handle)?).device;
     Ok(trusted.then_some(FileSystem { handle, device }))
 }

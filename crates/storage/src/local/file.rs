@@ -9,6 +9,7 @@ use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::attributes;
+use super::kind::FileSystemKind;
 use crate::contract::{AppendFile, ReadFile, WriteFile};
 use crate::error::{ErrorKind, Operation, Result, StorageError};
 use crate::metadata::{Attributes, Metadata};
@@ -16,8 +17,6 @@ use crate::path::StorePath;
 
 /// Offsets of the operating system are signed.
 const MAX_SIZE: u64 = i64::MAX as u64;
-/// The file system in memory, as statfs(2) names it.
-const TMPFS: u64 = 0x0102_1994;
 
 /// A regular file, open for reading or for both.
 #[derive(Debug)]
@@ -42,14 +41,6 @@ impl LocalFile {
 
     fn fail(&self, operation: Operation) -> impl Fn(Errno) -> StorageError {
         move |errno| StorageError::from_io(operation, &self.path, errno)
-    }
-
-    /// Whether it is on tmpfs. There reserving means clearing
-    /// every page: as slow as writing the file, which would wait meanwhile.
-    fn is_in_memory(&self) -> rustix::io::Result<bool> {
-        let file_system = rustix::fs::fstatfs(&self.handle)?.f_type;
-        // The type is signed on some machines, and narrower on others.
-        Ok(u64::try_from(file_system).is_ok_and(|kind| kind == TMPFS))
     }
 
     /// Whether the file can grow to `length` bytes now.
@@ -131,9 +122,11 @@ impl WriteFile for LocalFile {
         if length == 0 {
             return Ok(());
         }
-        let reserve = || match self.is_in_memory()? {
-            true => self.check_space(length),
-            false => rustix::fs::fallocate(&self.handle, FallocateFlags::KEEP_SIZE, 0, length),
+        let reserve = || match FileSystemKind::of(&self.handle)? {
+            // There reserving means clearing every page: as slow as writing the
+            // file, which would wait meanwhile.
+            Some(FileSystemKind::TMPFS) => self.check_space(length),
+            _ => rustix::fs::fallocate(&self.handle, FallocateFlags::KEEP_SIZE, 0, length),
         };
         match uninterrupted(reserve) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),

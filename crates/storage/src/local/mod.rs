@@ -10,11 +10,12 @@
 //! * `parents`: the directories that were used last, kept open for a moment.
 //! * `batch`: many files synced in one step.
 //! * `file`: open files. `names`: operations on names. `list`, `attributes`:
-//!   what they say.
+//!   what they say. `kind`: of file system.
 
 mod attributes;
 mod batch;
 mod file;
+mod kind;
 mod list;
 mod names;
 mod parents;

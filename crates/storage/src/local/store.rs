@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::batch::BatchSync;
 use super::file::{LocalAppend, LocalFile, uninterrupted};
+use super::kind::FileSystemKind;
 use super::parents::Parents;
 use super::resolve::{Confinement, Fault, Resolver, Root};
 use super::{attributes, list, names};
@@ -22,7 +23,7 @@ use crate::metadata::{Attributes, Metadata};
 use crate::path::StorePath;
 
 /// File systems that have neither links nor holes: FAT and exFAT.
-const PLAIN_FILE_SYSTEMS: [u64; 2] = [0x4d44, 0x2011_bab0];
+const PLAIN_FILE_SYSTEMS: [FileSystemKind; 2] = [FileSystemKind::FAT, FileSystemKind::EXFAT];
 
 /// A directory of this machine as a store.
 #[derive(Debug)]
@@ -320,9 +321,7 @@ fn not_openable(fault: Fault) -> Fault {
 }
 
 fn capabilities(root: BorrowedFd<'_>) -> rustix::io::Result<Capabilities> {
-    let file_system = rustix::fs::fstatfs(root)?.f_type;
-    // The type is signed on some machines; the numbers compared to are small.
-    let plain = u64::try_from(file_system).is_ok_and(|kind| PLAIN_FILE_SYSTEMS.contains(&kind));
+    let plain = FileSystemKind::of(root)?.is_some_and(|kind| PLAIN_FILE_SYSTEMS.contains(&kind));
     Ok(Capabilities {
         sparse: !plain,
         symlinks: !plain,
