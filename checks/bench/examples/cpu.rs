@@ -12,6 +12,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use limosa_bench::floor::{Cost, Floor, Stages};
+use limosa_bench::lab::median;
 use limosa_bench::network::{Pair, Place};
 use limosa_bench::processor;
 use limosa_bench::scratch::{Scratch, beside, write_noise};
@@ -136,19 +137,14 @@ impl Run<'_> {
     fn tell(&self, name: &str, costs: &[Cost], more: &str) {
         let speed = |cost: &Cost| self.length as f64 * 8e-9 / cost.elapsed.as_secs_f64();
         let per_kilobyte = |time: Duration| time.as_nanos() as f64 / (self.length as f64 / 1000.0);
+        let middle = |of: &dyn Fn(&Cost) -> f64| median(costs.iter().map(of).collect()).unwrap_or(f64::NAN);
         let all: Vec<String> = costs.iter().map(|cost| format!("{:.2}", speed(cost))).collect();
         println!(
             "  {name:<22} {:6.2} Gbit/s, sender {:4.0} ns/KB, receiver {:4.0} ns/KB (runs {}{more})",
-            median(costs.iter().map(speed)),
-            median(costs.iter().map(|cost| per_kilobyte(cost.sender))),
-            median(costs.iter().map(|cost| per_kilobyte(cost.receiver))),
+            middle(&speed),
+            middle(&|cost| per_kilobyte(cost.sender)),
+            middle(&|cost| per_kilobyte(cost.receiver)),
             all.join(" "),
         );
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use limosa_bench::lab::median;
 use limosa_bench::memory::status;
 use limosa_bench::scratch::{Scratch, beside, write_noise};
 use limosa_bench::server::Limosad;
@@ -57,7 +58,7 @@ fn main() -> Result<()> {
     }
     println!(
         "median with in percent of median without: {:.1}; {sent} datagrams in {seconds:.1} s ({:.0} a second), {answered} answered",
-        100.0 * median(during) / median(before),
+        100.0 * median(during).unwrap_or(f64::NAN) / median(before).unwrap_or(f64::NAN),
         sent as f64 / seconds,
     );
     Ok(())
@@ -68,11 +69,6 @@ fn told(run: &str, goodput: f64, server: &Limosad) -> f64 {
     let resident = status(server.process(), "VmRSS").unwrap_or(0) as f64 / 1e6;
     println!("{run:>7}: {goodput:.1} Mbit/s, server at {resident:.1} MB");
     goodput
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Sends the file; Mbit/s from the first datagram to the verified end.

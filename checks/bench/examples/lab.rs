@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use limosa_bench::lab::{Line, measure, median};
+use limosa_bench::network::Place;
 use limosa_bench::scratch::{Scratch, beside, write_noise};
 use limosa_bench::server::Sshd;
 
@@ -30,7 +31,7 @@ fn main() -> Result<()> {
     let scratch = Scratch::in_memory("lab")?;
     let source = scratch.path("source");
     write_noise(&source, line.bytes_for_a_fair_run())?;
-    let _sshd = Sshd::start(Some(server), address.parse()?, 22, &scratch)?;
+    let _sshd = Sshd::start(&Place { namespace: Some(server.clone()), address: address.parse()? }, 22, &scratch)?;
     let mut figures = Vec::new();
     for number in 1..=runs {
         let destination = scratch.path("arrived");

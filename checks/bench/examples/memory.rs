@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use limosa_bench::memory::watch;
+use limosa_bench::network::Place;
 use limosa_bench::scratch::{Scratch, beside};
 use limosa_bench::server::Sshd;
 
@@ -41,7 +42,7 @@ fn main() -> Result<()> {
         _ => return Err(format!("{what}: neither files nor sparse").into()),
     }
     let limosa = beside("limosa")?;
-    let _sshd = Sshd::start(None, [127, 0, 0, 1].into(), PORT, &scratch)?;
+    let _sshd = Sshd::start(&Place::loopback(), PORT, &scratch)?;
     let place = |name: &str| scratch.path(name).display().to_string();
     // Of a tree, what is in it.
     let slash = if source.is_dir() { "/" } else { "" };

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,12 @@ const START_UP: Duration = Duration::from_secs(10);
 pub struct Sshd(Child);
 
 impl Sshd {
-    /// Starts it on `address` and `port`, in a network namespace if one is
-    /// named. Makes the keys `id` and `hostkey`.
+    /// Starts it on `port` of a place. Makes the keys `id` and `hostkey`.
     ///
     /// # Errors
     /// If a program is missing or fails.
-    pub fn start(namespace: Option<&str>, address: IpAddr, port: u16, scratch: &Scratch) -> io::Result<Self> {
+    pub fn start(place: &Place, port: u16, scratch: &Scratch) -> io::Result<Self> {
+        let address = place.address;
         let (host_key, id) = (scratch.key("hostkey")?, scratch.key("id")?);
         let config = format!(
             "Port {port}\nListenAddress {address}\nHostKey {}\nAuthorizedKeysFile {}.pub\n\
@@ -34,17 +34,10 @@ impl Sshd {
         );
         fs::write(scratch.path("sshd_config"), config)?;
         fs::create_dir_all("/run/sshd")?;
-        let mut command = match namespace {
-            Some(namespace) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace, "/usr/sbin/sshd"]);
-                command
-            }
-            None => Command::new("/usr/sbin/sshd"),
-        };
+        let mut command = place.command(Path::new("/usr/sbin/sshd"));
         command.arg("-D").arg("-f").arg(scratch.path("sshd_config"));
         let sshd = Self(command.stdin(Stdio::null()).spawn()?);
-        if namespace.is_none() {
+        if place.namespace.is_none() {
             await_listener(SocketAddr::new(address, port))?;
         }
         Ok(sshd)
