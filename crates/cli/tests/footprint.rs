@@ -6,18 +6,18 @@ mod support;
 
 use std::fs;
 
-use support::Lab;
 use support::client::Client;
 use support::embedded::Embedded;
 use support::random::Random;
 use support::remote::Remote;
+use support::{Lab, until};
 
 /// At full speed it fills a good part of what a session may have in memory.
 const LARGE: usize = 150_000_000;
 const SESSIONS: usize = 6;
 /// What the server may have grown by after all of them. A session alone may
 /// hold 64 MiB of files.
-const GROWTH: u64 = 8 << 20;
+const GROWTH: u64 = 16 << 20;
 
 #[test]
 fn sessions_take_their_memory_with_them() {
@@ -26,7 +26,7 @@ fn sessions_take_their_memory_with_them() {
     fs::write(lab.here().join("large"), Random::new(1).bytes(LARGE)).unwrap();
     let process = server.process();
     let remote = Remote::Embedded(server);
-    let mut resident = Vec::new();
+    let (idle, mut resident) = (process.resident(), Vec::new());
     for _ in 0..SESSIONS {
         let durability = ["--durability", "none"];
         let sent = Client::new(&lab, &remote, "send").args(durability).arg("large");
@@ -37,7 +37,7 @@ fn sessions_take_their_memory_with_them() {
         fs::remove_file(lab.here().join("back")).unwrap();
         resident.push(process.resident());
     }
-    // The first of them leave memory for every later one.
-    let growth = resident[SESSIONS - 1].saturating_sub(resident[0]);
-    assert!(growth <= GROWTH, "{growth} bytes more: {resident:?}");
+    // The client's end comes before that of the server's threads.
+    let what = format!("the memory of sessions is given back: {idle} idle, {resident:?}");
+    until(&what, || (process.resident() <= idle + GROWTH).then_some(()));
 }
