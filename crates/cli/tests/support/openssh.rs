@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -123,7 +124,8 @@ impl Agent {
         let socket = lab.path("agent");
         let child = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
         let agent = Self { socket, child };
-        until("the agent listens", || agent.socket.exists().then_some(()));
+        // The socket has its name before anyone listens at it.
+        until("the agent listens", || UnixStream::connect(&agent.socket).ok());
         let added = Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &agent.socket).output().unwrap();
         assert!(added.status.success(), "{added:?}");
         Some(agent)

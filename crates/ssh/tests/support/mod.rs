@@ -9,6 +9,7 @@ use limosa_ssh::{Channel, HostKeyProblem, Request, Secret, SshError, Target};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -175,7 +176,8 @@ impl Agent {
         let socket = lab.path("agent");
         let child = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + DEADLINE;
-        while !socket.exists() {
+        // The socket has its name before anyone listens at it.
+        while UnixStream::connect(&socket).is_err() {
             assert!(Instant::now() < deadline);
             std::thread::yield_now();
         }
