@@ -2,7 +2,7 @@
 //!
 //! A packet that is sent passes, in this order: the MTU; loss in front of the
 //! queue; a drop-tail FIFO; the bottleneck, which takes its length at the
-//! link's rate; blackout, loss behind the bottleneck (it has used line time by
+//! link's rate unless it stalls; blackout, loss behind the bottleneck (it has used line time by
 //! then), corruption, duplication; the delay with its jitter.
 
 mod counters;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use limosa_transport::Time;
 
 pub use counters::{Counters, Tally};
-pub use settings::{Bursts, Jitter, LinkSettings, LossPlace, Queue, Reordering};
+pub use settings::{Bursts, Jitter, LinkSettings, LossPlace, Queue, Reordering, Stalls};
 
 use crate::datagram::Wire;
 use crate::random::Seed;
@@ -116,6 +116,7 @@ impl<D: Wire> Link<D> {
     /// Starts the transmission of the packet at the head of the queue.
     fn transmit_head(&mut self, start: Time) {
         let Some(head) = self.queue.front() else { return };
+        let start = self.faults.works(&self.settings, start);
         self.counters.queueing.record(start.since(head.arrived));
         self.head_leaves = start + self.transmission_time(head.length);
     }

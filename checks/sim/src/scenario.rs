@@ -28,8 +28,9 @@ use crate::tcp;
 /// `1gbit,100ms,1%,queue=4bdp,back=10mbit`. Loss strikes in both directions.
 /// The keys: `queue` (a time, `NbdP`, or bytes as `12000b`), `loss`, `bursts`
 /// (`LOSS:MEAN`), `jitter` (mean per packet, reorders), `drift` (amplitude,
-/// keeps order), `reorder` (`SHARE:TIME`), `dup`, `corrupt`, `mtu`; for the way
-/// back alone `back` (rate) and `backloss`.
+/// keeps order), `stalls` (`SHARE:MEAN` of the time), `reorder`
+/// (`SHARE:TIME`), `dup`, `corrupt`, `mtu`; for the way back alone `back`
+/// (rate) and `backloss`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineSettings {
     /// From the near to the far side, the way of the data.

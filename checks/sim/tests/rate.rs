@@ -15,6 +15,10 @@ use limosa_wire::Rate;
 
 /// What one flow must use of a line in the second half of a run.
 const STEADY: f64 = 0.95;
+/// The same of what is left of a line whose bottleneck stalls, and the round
+/// trips in which so much of the line is found.
+const STALLING: f64 = 0.9;
+const FOUND: (f64, f64) = (8.0, 0.8);
 /// Longest median queue without a rival that fills the buffer.
 const QUEUE: Duration = Duration::from_millis(15);
 /// Least fairness among equals.
@@ -81,6 +85,30 @@ fn one_flow_fills_a_line_whatever_its_buffer_and_loss() {
         fills(&mut table, text, &alone(text, seconds));
     }
     insta::assert_snapshot!("one_flow", table.to_string());
+}
+
+/// A bottleneck that stands still for moments, as radio links and routers in
+/// virtual machines do: they must pass neither for the line's end nor for
+/// somebody else's queue.
+#[test]
+fn a_line_that_stalls_is_filled_as_fast() {
+    let mut table = Table::default();
+    for (text, rtt, share) in [
+        ("1gbit,100ms,1%,stalls=5%:3ms,queue=50ms", 0.1, 0.05),
+        ("1gbit,100ms,stalls=10%:5ms,queue=50ms", 0.1, 0.1),
+        ("100mbit,50ms,1%,stalls=10%:5ms,queue=50ms", 0.05, 0.1),
+        ("300mbit,200ms,1%,stalls=10%:5ms,queue=50ms", 0.2, 0.1),
+    ] {
+        for seed in [3, 4] {
+            let outcome = alone(text, 6.0).seeded(seed).run();
+            let used = outcome.use_of_line(&outcome.second_half()) / (1.0 - share);
+            assert!(used > STALLING, "{text}, seed {seed}: {:.1} % of what the stalls leave", used * 100.0);
+            let found = outcome.time_to(FOUND.1).expect("start-up ended").as_secs_f64() / rtt;
+            assert!(found < FOUND.0, "{text}, seed {seed}: start-up took {found:.1} round trips");
+            table.add(format!("{text}, seed {seed}"), outcome);
+        }
+    }
+    insta::assert_snapshot!("stalls", table.to_string());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use limosa_transport::Time;
 
-use super::settings::{Jitter, LinkSettings};
+use super::settings::{Jitter, LinkSettings, Stalls};
 use crate::random::{Random, Seed};
 
 #[derive(Debug)]
@@ -16,6 +16,9 @@ pub(super) struct Faults {
     corruption: Random,
     corrupted_bit: Random,
     reordering: Random,
+    stalls: Random,
+    /// The next time that the bottleneck stands still, from and until.
+    stall: Option<(Time, Time)>,
     jitter: Random,
     drift: Drift,
     last_in_order: Time,
@@ -40,6 +43,8 @@ impl Faults {
             corruption: seed.stream("corruption"),
             corrupted_bit: seed.stream("corrupted bit"),
             reordering: seed.stream("reordering"),
+            stalls: seed.stream("stalls"),
+            stall: None,
             jitter: seed.stream("jitter"),
             drift: Drift::default(),
             last_in_order: Time::ZERO,
@@ -68,6 +73,25 @@ impl Faults {
 
     pub(super) fn duplicates(&mut self, settings: &LinkSettings) -> bool {
         settings.duplication > 0.0 && self.duplication.hits(settings.duplication)
+    }
+
+    /// When the bottleneck next works, at `now` or later.
+    pub(super) fn works(&mut self, settings: &LinkSettings, now: Time) -> Time {
+        let Some(Stalls { apart, length }) = settings.stalls else { return now };
+        loop {
+            let (from, until) = *self.stall.get_or_insert_with(|| {
+                let from = now + apart.mul_f64(self.stalls.exponential());
+                (from, from + length.mul_f64(self.stalls.exponential()))
+            });
+            if now < from {
+                return now;
+            }
+            if now < until {
+                return until;
+            }
+            let from = until + apart.mul_f64(self.stalls.exponential());
+            self.stall = Some((from, from + length.mul_f64(self.stalls.exponential())));
+        }
     }
 
     /// When a packet that left the bottleneck at `left` arrives.

@@ -82,6 +82,33 @@ pub enum Jitter {
     PerPacket(Duration),
 }
 
+/// A bottleneck that stands still now and then: a radio that waits for its
+/// turn, a router in a virtual machine whose host has other work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stalls {
+    /// Time from the end of one to the beginning of the next, on average;
+    /// exponentially distributed.
+    pub apart: Duration,
+    /// How long one lasts, on average; exponentially distributed.
+    pub length: Duration,
+}
+
+impl Stalls {
+    /// Stalls of `length` on average that take a `share` of the time in all.
+    #[must_use]
+    pub fn of(share: f64, length: Duration) -> Self {
+        let share = share.clamp(1e-6, 1.0 - 1e-6);
+        Self { apart: length.mul_f64((1.0 - share) / share), length }
+    }
+
+    /// Share of the time in which nothing leaves.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        let (apart, length) = (self.apart.as_secs_f64(), self.length.as_secs_f64());
+        length / (apart + length).max(1e-9)
+    }
+}
+
 /// Packets held up while others pass them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reordering {
@@ -100,6 +127,8 @@ pub struct LinkSettings {
     pub delay: Duration,
     /// Queue in front of the bottleneck.
     pub queue: Queue,
+    /// Times at which the bottleneck stands still.
+    pub stalls: Option<Stalls>,
     /// Independent random loss.
     pub loss: f64,
     /// Loss in bursts, on top.
@@ -128,6 +157,7 @@ impl LinkSettings {
             rate,
             delay,
             queue: Queue::Time(Duration::from_millis(50)),
+            stalls: None,
             loss: 0.0,
             bursts: None,
             loss_place: LossPlace::AfterQueue,

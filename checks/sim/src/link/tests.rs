@@ -212,3 +212,17 @@ fn a_shorter_route_overtakes() {
     drain(&mut link, Time::from_micros(100_000), &mut arrivals);
     assert_eq!(arrivals.iter().map(|a| a.1).collect::<Vec<_>>(), [1, 0]);
 }
+
+#[test]
+fn a_bottleneck_that_stalls_keeps_the_order_and_loses_its_share_of_the_time() {
+    let mut settings = gigabit(5);
+    settings.queue = Queue::HUGE;
+    settings.stalls = Some(Stalls::of(0.2, Duration::from_millis(5)));
+    let count = 200_000; // 2 s at the full rate
+    let arrivals = run(&mut link(settings), count, Duration::ZERO);
+    assert!(arrivals.iter().map(|a| a.1).eq(0..count));
+    let took = arrivals.last().expect("arrivals").0.since(arrivals[0].0).as_secs_f64();
+    assert!((2.3..2.7).contains(&took), "{took} s");
+    let longest = arrivals.windows(2).map(|pair| pair[1].0.since(pair[0].0)).max();
+    assert!(longest > Some(Duration::from_millis(10)));
+}

@@ -17,8 +17,10 @@ fn lines_read_as_text() {
     assert_eq!(line.reverse.jitter, Some(Jitter::PerPacket(Duration::from_micros(500))));
     assert_eq!((line.forward.mtu, line.forward.loss_place), (1420, LossPlace::AfterQueue));
 
-    let line: LineSettings = "1g,1ms,bursts=5%:8,reorder=1%:2ms,dup=2%,corrupt=0.1%,queue=12000b".parse().unwrap();
+    let line: LineSettings =
+        "1g,1ms,bursts=5%:8,reorder=1%:2ms,dup=2%,corrupt=0.1%,queue=12000b,stalls=10%:5ms".parse().unwrap();
     assert!((line.forward.total_loss() - 0.05).abs() < 1e-9);
+    assert_eq!(line.forward.stalls.map(|stalls| stalls.apart), Some(Duration::from_millis(45)));
     assert_eq!(line.forward.queue, Queue::Bytes(12_000));
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use limosa_wire::Rate;
 
 use super::LineSettings;
-use crate::link::{Bursts, Jitter, LinkSettings, Queue, Reordering};
+use crate::link::{Bursts, Jitter, LinkSettings, Queue, Reordering, Stalls};
 
 /// Why text does not describe a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +78,11 @@ fn fault(key: &str, value: &str) -> Result<Setting, InvalidLine> {
         "drift" => {
             let (amplitude, period) = (parse_time(value)?, Duration::from_millis(20));
             Box::new(move |link| link.jitter = Some(Jitter::Smooth { amplitude, period }))
+        }
+        "stalls" => {
+            let (part, length) = pair(value, "SHARE:TIME")?;
+            let stalls = Stalls::of(share(part)?, parse_time(length)?);
+            Box::new(move |link| link.stalls = Some(stalls))
         }
         "reorder" => {
             let (at, by) = pair(value, "SHARE:TIME")?;

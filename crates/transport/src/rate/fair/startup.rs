@@ -21,6 +21,13 @@ const TRAIN: (f64, f64) = (16.0, 96.0);
 const QUIET: f64 = 0.000_6;
 /// Delivery that does not keep up with sending by this factor fills a queue.
 const LAGGING: f64 = 0.85;
+/// So many reports in a row must show an end; of packets sent less than so many
+/// intervals apart they count as one.
+const ENOUGH: u32 = 2;
+const APART: f64 = 0.2;
+/// A queue that falls by so much of the time that passes is not ours: the line
+/// has stood still for a moment.
+const FALLING: f64 = 0.25;
 /// Loss above the line's own that ends the phase.
 const LOSS_STEP: f64 = 0.08;
 /// Packets on an empty queue that tell the line's own loss.
@@ -42,7 +49,7 @@ const DOUBTFUL: f64 = 0.002;
 pub(super) struct Startup {
     rate: f64,
     best: f64,
-    signs: u32,
+    signs: Signs,
     quiet_loss: LossCount,
     /// Delivery when it last grew, and when that was.
     grown: Option<(f64, Time)>,
@@ -60,7 +67,15 @@ impl Startup {
 
     /// From a rate known to pass.
     pub(super) fn from_rate(now: Time, rate: f64) -> Self {
-        Self { rate, best: 0.0, signs: 0, quiet_loss: LossCount::default(), grown: None, next_train: now, ended: None }
+        Self {
+            rate,
+            best: 0.0,
+            signs: Signs::default(),
+            quiet_loss: LossCount::default(),
+            grown: None,
+            next_train: now,
+            ended: None,
+        }
     }
 
     pub(super) fn rate(&self) -> f64 {
@@ -90,7 +105,9 @@ impl Startup {
         let loss = self.quiet_loss.rate().min(BELIEVED);
         let Some(end) = self.end(s, threshold, loss, limited) else {
             self.ended = None;
-            self.grow(s, hint, loss);
+            if self.signs.count == 0 {
+                self.grow(s, hint, loss);
+            }
             return None;
         };
         if hint.is_none() && self.may_wait(s) {
@@ -130,11 +147,12 @@ impl Startup {
         // Before the line's own loss has been seen at all, any loss is a step.
         let known = self.quiet_loss.packets >= EVIDENCE || s.queue > 0.05 * threshold;
         let lossy = s.full && known && baseline.excess(s.loss, s.packets, true) > LOSS_STEP;
-        self.signs = if standing || lagging || lossy { self.signs + 1 } else { 0 };
-        if s.queue > 3.0 * threshold || (self.signs >= 2 && standing) {
-            return Some(End::Queue);
+        self.signs.add(s, standing || lagging || lossy);
+        let falls = s.jump < -FALLING * s.gap;
+        if falls || self.signs.count < ENOUGH {
+            return None;
         }
-        (self.signs >= 2).then_some(End::Loss)
+        Some(if standing { End::Queue } else { End::Loss })
     }
 
     /// Whether delivery has stopped growing.
@@ -156,6 +174,27 @@ impl Startup {
         };
         share.note(now, share.rate);
         share
+    }
+}
+
+/// Reports in a row that showed an end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Signs {
+    count: u32,
+    /// When the newest packet of the last of them was sent.
+    newest: Option<Time>,
+}
+
+impl Signs {
+    /// What was sent in one go tells of one moment, however many reports it is
+    /// spread over.
+    fn add(&mut self, s: &Sample, sign: bool) {
+        if !sign {
+            *self = Self::default();
+        } else if self.newest.is_none_or(|newest| seconds_since(s.newest, newest) > APART * s.interval) {
+            self.count += 1;
+            self.newest = Some(s.newest);
+        }
     }
 }
 
@@ -187,16 +226,31 @@ mod tests {
     #[test]
     fn a_standing_queue_ends_it_with_what_was_delivered() {
         let mut startup = startup();
-        let full = Sample::calm(0.3, 125e6).with_queue(0.004);
-        assert!(startup.on_sample(&full, Some(130e6), false).is_none(), "once may be chance");
-        let share = startup.on_sample(&full, Some(130e6), false).expect("twice is a queue");
+        let full = |now: f64| Sample::calm(now, 125e6).with_queue(0.004);
+        assert!(startup.on_sample(&full(0.3), Some(130e6), false).is_none(), "once may be chance");
+        assert!(startup.on_sample(&full(0.3), Some(130e6), false).is_none(), "the same packets again");
+        let share = startup.on_sample(&full(0.306), Some(130e6), false).expect("twice is a queue");
         assert!((share.rate - 125e6).abs() < 1.0 && !share.doubtful);
+    }
+
+    #[test]
+    fn a_line_that_stood_still_for_a_moment_has_not_ended() {
+        let mut startup = startup();
+        assert!(startup.on_sample(&Sample::calm(0.2, 20e6), None, false).is_none());
+        let late = |now: f64, queue: f64, jump: f64| Sample { jump, ..Sample::calm(now, 15e6).with_queue(queue) };
+        for (now, queue, jump) in [(0.206, 0.012, 0.012), (0.212, 0.008, -0.004), (0.218, 0.004, -0.004)] {
+            assert!(startup.on_sample(&late(now, queue, jump), Some(130e6), false).is_none());
+            assert!((startup.rate() - 80e6).abs() < 1.0, "neither more nor less");
+        }
+        assert!(startup.on_sample(&Sample::calm(0.225, 30e6), Some(130e6), false).is_none());
+        assert!((startup.rate() - 120e6).abs() < 1.0, "and on");
     }
 
     #[test]
     fn the_trains_are_waited_for_but_not_for_ever() {
         let mut startup = startup();
         let crowded = |now: f64| Sample::calm(now, 5e6).with_queue(0.02);
+        assert!(startup.on_sample(&crowded(0.094), None, false).is_none());
         assert!(startup.on_sample(&crowded(0.1), None, false).is_none());
         assert!((startup.rate() - 1.92e6).abs() < 1.0, "meanwhile it does not grow");
         assert!(startup.on_sample(&crowded(0.15), None, false).is_none());
