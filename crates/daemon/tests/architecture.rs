@@ -8,12 +8,13 @@ use serde_json::Value;
 
 /// Crate → the crates of ours it may depend on (not counting tests).
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("ranges", &[]),
     ("wire", &[]),
     ("seal", &["wire"]),
-    ("transport", &["wire"]),
+    ("transport", &["ranges", "wire"]),
     ("datapath", &["transport", "wire"]),
     ("storage", &["seal"]),
-    ("transfer", &["wire", "transport", "storage", "seal"]),
+    ("transfer", &["ranges", "wire", "transport", "storage", "seal"]),
     ("session", &["transfer", "transport", "datapath", "storage", "seal", "wire"]),
     ("ssh", &["wire"]),
     ("policy", &["seal"]),
@@ -30,7 +31,7 @@ const ONLY_IN: &[(&str, &str)] =
 
 /// Foreign crates that bring what the sans-IO crates must not know.
 const HOST_CRATES: &[&str] = &["tokio", "socket2", "rustix", "quinn-udp", "xattr", "russh"];
-const SANS_IO: &[&str] = &["wire", "transport", "transfer", "policy"];
+const SANS_IO: &[&str] = &["ranges", "wire", "transport", "transfer", "policy"];
 
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))

@@ -8,7 +8,6 @@
 //!
 //! * [`content`]: how a file is cut into chunks.
 //! * [`buffer`]: memory for content on its way.
-//! * [`ranges`]: sets of ranges, for what has arrived and what is missing.
 //! * [`failure`]: what went wrong with one entry, as a numbered code.
 //! * [`event`]: what a job tells whoever watches it.
 //! * [`sender`]: the sending engine.
@@ -23,7 +22,6 @@ pub mod event;
 pub mod failure;
 pub mod job;
 pub mod journal;
-pub mod ranges;
 pub mod receiver;
 pub mod sender;
 

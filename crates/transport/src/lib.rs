@@ -25,7 +25,6 @@ mod packet;
 mod path;
 mod protection;
 mod random;
-mod ranges;
 pub mod rate;
 mod receiving;
 mod reporter;

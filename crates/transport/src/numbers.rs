@@ -43,7 +43,9 @@ impl Numbers {
         let highest = number >= self.end;
         if highest {
             self.make_room(number);
-            self.bits.clear_range(self.end..number + 1);
+            if number > self.end {
+                self.bits.clear_range(self.end..number);
+            }
             self.end = number + 1;
             self.oldest = self.oldest.max(self.end.saturating_sub(self.bits.len()));
         }

@@ -7,8 +7,8 @@ use std::ops::Range;
 use limosa_wire::Offset;
 
 use crate::Application;
-use crate::ranges::RangeSet;
 use crate::statistics::SentCounts;
+use limosa_ranges::RangeSet;
 
 /// Why a range is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Outgoing {
         self.fresh = kept;
         self.fresh_bytes = self.fresh.iter().map(|part| part.end - part.start).sum();
         for queue in [&mut self.lost, &mut self.shed, &mut self.tail] {
-            queue.remove(range.clone());
+            queue.remove(&range);
         }
         self.withdrawn += self.settled.insert(range);
     }
@@ -100,9 +100,18 @@ impl Outgoing {
         self.offered
     }
 
+    /// The range to try when so many better ones were not in memory.
+    pub(crate) fn candidate(&self, passed_over: usize, new: bool) -> Option<Next> {
+        if [&self.lost, &self.shed, &self.tail].into_iter().all(RangeSet::is_empty) {
+            let range = self.fresh.get(passed_over).filter(|_| new && passed_over < LOOK_AHEAD)?;
+            return Some(Next { range: range.clone(), cause: Cause::New });
+        }
+        self.candidates(new).nth(passed_over)
+    }
+
     /// The ranges to try next, best first: what was lost, then what was shed,
     /// then what is suspected, then new ones (if `new` are wanted).
-    pub(crate) fn candidates(&self, new: bool) -> impl Iterator<Item = Next> + '_ {
+    fn candidates(&self, new: bool) -> impl Iterator<Item = Next> + '_ {
         let queue = |set, cause| RangeSet::iter(set).take(LOOK_AHEAD).map(move |range| Next { range, cause });
         let fresh = self.fresh.iter().take(if new { LOOK_AHEAD } else { 0 });
         queue(&self.lost, Cause::Lost)
@@ -119,9 +128,9 @@ impl Outgoing {
                 counts.new_bytes += length;
                 self.take_fresh(range);
             }
-            Cause::Lost => counts.repeated_lost += self.lost.remove(range),
-            Cause::Shed => counts.repeated_shed += self.shed.remove(range),
-            Cause::Tail => counts.repeated_tail += self.tail.remove(range),
+            Cause::Lost => counts.repeated_lost += self.lost.remove(&range),
+            Cause::Shed => counts.repeated_shed += self.shed.remove(&range),
+            Cause::Tail => counts.repeated_tail += self.tail.remove(&range),
         }
     }
 
@@ -143,53 +152,47 @@ impl Outgoing {
         app: &mut impl Application,
         counts: &mut SentCounts,
     ) {
-        counts.redundant_bytes += self.settled.overlap(range.clone());
         if shed.is_empty() {
-            return self.settle(range, app, counts);
+            let length = range.end - range.start;
+            counts.redundant_bytes += length - self.settle(range, app, counts);
+            return;
         }
-        shed.missing(range.clone(), |kept| self.settle(kept, app, counts));
+        counts.redundant_bytes += self.settled.overlap(&range);
+        for kept in shed.missing(&range) {
+            self.settle(kept, app, counts);
+        }
         for part in shed.iter() {
             let part = part.start.max(range.start)..part.end.min(range.end);
-            if !part.is_empty() {
-                self.settled.missing(part, |part| {
-                    self.shed.insert(part);
-                });
+            for part in self.settled.missing(&part) {
+                self.shed.insert(part);
             }
         }
     }
 
-    fn settle(&mut self, range: Range<u64>, app: &mut impl Application, counts: &mut SentCounts) {
-        if self.settled.overlap(range.clone()) == 0 {
-            app.acknowledged(Offset(range.start), range.end - range.start);
-        } else {
-            self.settled.missing(range.clone(), |part| app.acknowledged(Offset(part.start), part.end - part.start));
-        }
-        counts.acknowledged_bytes += self.settled.insert(range.clone());
+    /// The peer has `range`; returns how much of it that is news of.
+    fn settle(&mut self, range: Range<u64>, app: &mut impl Application, counts: &mut SentCounts) -> u64 {
         for queue in [&mut self.lost, &mut self.shed, &mut self.tail] {
-            if !queue.is_empty() {
-                queue.remove(range.clone());
-            }
+            queue.remove(&range);
         }
+        let new = |part: Range<u64>| app.acknowledged(Offset(part.start), part.end - part.start);
+        let news = self.settled.insert_with(range, new);
+        counts.acknowledged_bytes += news;
+        news
     }
 
     /// A datagram with `range` was lost, and no copy answers for it.
     pub(crate) fn lost(&mut self, range: Range<u64>, counts: &mut SentCounts) {
-        let mut missing = 0;
-        let length = range.end - range.start;
-        let (lost, settled) = (&mut self.lost, &self.settled);
-        settled.missing(range, |part| {
-            missing += part.end - part.start;
-            lost.insert(part);
-        });
-        counts.redundant_bytes += length - missing;
+        counts.redundant_bytes += self.settled.overlap(&range);
+        for part in self.settled.missing(&range) {
+            self.lost.insert(part);
+        }
     }
 
     /// A datagram with `range` should have been heard of: queue a copy.
     pub(crate) fn suspect(&mut self, range: Range<u64>) {
-        let (tail, settled) = (&mut self.tail, &self.settled);
-        settled.missing(range, |part| {
-            tail.insert(part);
-        });
+        for part in self.settled.missing(&range) {
+            self.tail.insert(part);
+        }
     }
 }
 

@@ -69,6 +69,9 @@ impl Pacer {
     /// A long debt is one of bytes: made at a crawl, it is soon paid at a high
     /// pace, and takes longer again when the pace falls.
     fn follow(&mut self, now: Time, pace: Rate) {
+        if pace == self.pace {
+            return;
+        }
         let debt = self.paid.since(now);
         let (before, after) = (self.pace.bytes_per_second(), pace.bytes_per_second());
         self.pace = pace;

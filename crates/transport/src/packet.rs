@@ -136,7 +136,9 @@ impl<'a> PacketBuilder<'a> {
         if to_end || filled < length {
             // What is not in memory now ends the datagram: the rest comes in
             // another one.
-            self.cursor.free().copy_within(header..header + filled, DATA_HEADER);
+            if header != DATA_HEADER {
+                self.cursor.free().copy_within(header..header + filled, DATA_HEADER);
+            }
             frame::put_data_to_end(&mut self.cursor, Offset(offset));
             self.complete = true;
         } else {

@@ -11,12 +11,12 @@ use crate::config::Payload;
 use crate::event::Ecn;
 use crate::numbers::Numbers;
 use crate::packet::{PacketBuilder, data_length};
-use crate::ranges::RangeSet;
 use crate::reporter::{ReceiverState, Reporter, SHED_RANGES};
 use crate::return_path::ReturnPath;
 use crate::statistics::ReceivedCounts;
 use crate::streams::Incoming;
 use crate::{Time, lengths};
+use limosa_ranges::RangeSet;
 
 /// How often, at most, the way back is measured by a probe.
 const MEASURE: Duration = Duration::from_millis(100);
@@ -98,8 +98,8 @@ impl Receiving {
             Delivery::Shed => {
                 self.counts.shed_bytes += length as u64;
                 self.shed.insert(range.clone());
-                if self.shed.count() > SHED_RANGES {
-                    self.shed.remove(range);
+                if self.shed.pieces() > SHED_RANGES {
+                    self.shed.remove(&range);
                     self.overflow = true;
                 }
                 return Ok(());
@@ -115,8 +115,8 @@ impl Receiving {
     /// report can tell, it still counts as shed: the peer sends it once more
     /// for nothing, but never takes for kept what was not.
     fn forget_shed(&mut self, range: Range<u64>) {
-        let removed = self.shed.remove(range.clone());
-        if removed > 0 && self.shed.count() > SHED_RANGES {
+        let removed = self.shed.remove(&range);
+        if removed > 0 && self.shed.pieces() > SHED_RANGES {
             self.shed.insert(range);
         }
     }
@@ -289,9 +289,9 @@ mod tests {
                 if receiving.on_taken(&arrival) {
                     noted.insert(offset);
                 }
-                prop_assert!(receiving.shed.count() <= SHED_RANGES, "more ranges than a report tells");
+                prop_assert!(receiving.shed.pieces() <= SHED_RANGES, "more ranges than a report tells");
                 for offset in noted.difference(&disk.kept) {
-                    prop_assert_eq!(receiving.shed.overlap(*offset..offset + STEP), STEP);
+                    prop_assert_eq!(receiving.shed.overlap(&(*offset..offset + STEP)), STEP);
                 }
             }
         }

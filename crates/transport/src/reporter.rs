@@ -15,7 +15,7 @@ use limosa_wire::{Offset, PacketNumber, PeerTime};
 use crate::Time;
 use crate::numbers::Numbers;
 use crate::packet::PacketBuilder;
-use crate::ranges::RangeSet;
+use limosa_ranges::RangeSet;
 
 /// Reports that follow what they speak of, so that a lost one costs nothing.
 const REPEATS: u8 = 3;

@@ -17,7 +17,6 @@ use crate::mtu::Mtu;
 use crate::outgoing::Outgoing;
 use crate::pacer::Pacer;
 use crate::packet::Packet;
-use crate::ranges::RangeSet;
 use crate::rate::{self, Policy, RateControl, RateLimits, Sent, Stamp};
 use crate::rtt::Rtt;
 use crate::sent::{Record, SentRing};
@@ -25,6 +24,7 @@ use crate::statistics::SentCounts;
 use crate::streams;
 use crate::tail::Tail;
 use digest::Heard;
+use limosa_ranges::RangeSet;
 
 /// Bits of a packet number below its key epoch.
 const EPOCH_BITS: u32 = 22;

@@ -132,7 +132,11 @@ impl Rate {
         if self.0 == 0 {
             return Duration::MAX;
         }
-        let nanos = u128::from(bytes) * 8 * 1_000_000_000 / u128::from(self.0);
+        const NANO_BITS: u64 = 8 * 1_000_000_000;
+        if let Some(work) = bytes.checked_mul(NANO_BITS) {
+            return Duration::from_nanos(work / self.0);
+        }
+        let nanos = u128::from(bytes) * u128::from(NANO_BITS) / u128::from(self.0);
         Duration::from_nanos(nanos.min(u128::from(u64::MAX)) as u64)
     }
 

@@ -50,39 +50,35 @@ impl Receiver {
             }
             Place::File { entry, file_offset, end } => {
                 let length = length.min(end - at);
-                let taken = self.give_to_file(entry, file_offset, part(bytes, 0, length), false) as u64;
+                let (taken, step) = self.give_to_file(entry, file_offset, part(bytes, 0, length), false);
                 if taken > 0 {
                     self.space.arrive(at..at + taken);
-                    self.count_arrived(entry, taken);
+                    self.apply(entry, step);
                 }
                 taken
             }
         }
     }
 
-    /// Gives bytes to their file; returns how many it took.
-    pub(super) fn give_to_file(&mut self, id: EntryId, offset: u64, bytes: &[u8], force: bool) -> usize {
+    /// Gives bytes to their file; returns how many it took, and what follows
+    /// for it.
+    pub(super) fn give_to_file(&mut self, id: EntryId, offset: u64, bytes: &[u8], force: bool) -> (u64, Step) {
         let bench = &mut self.bench;
         match self.entries.get_mut(&id).map(|entry| &mut entry.body) {
-            Some(Body::Whole(file)) => file.accept(offset, bytes, force, bench),
-            Some(Body::Large(file)) => file.accept(offset, bytes, force, bench),
+            Some(Body::Whole(file)) => match file.accept(offset, bytes, force, bench) as u64 {
+                0 => (0, Step::Going),
+                taken => (taken, file.arrive(taken, bench)),
+            },
+            Some(Body::Large(file)) => match file.accept(offset, bytes, force, bench) as u64 {
+                0 => (0, Step::Going),
+                taken => (taken, file.arrive(taken, bench)),
+            },
             // Failed, skipped or refused meanwhile.
             _ => {
                 bench.memory.pass(bytes.len() as u64);
-                bytes.len()
+                (bytes.len() as u64, Step::Going)
             }
         }
-    }
-
-    /// Bytes that had a place have arrived.
-    pub(super) fn count_arrived(&mut self, id: EntryId, bytes: u64) {
-        let bench = &mut self.bench;
-        let step = match self.entries.get_mut(&id).map(|entry| &mut entry.body) {
-            Some(Body::Whole(file)) => file.arrive(bytes, bench),
-            Some(Body::Large(file)) => file.arrive(bytes, bench),
-            _ => Step::Going,
-        };
-        self.apply(id, step);
     }
 
     /// Lets incomplete blocks leave memory, oldest first.

@@ -315,10 +315,10 @@ impl Receiver {
     fn adopt_orphans(&mut self, extent: &Extent) {
         let range = extent.base.0..extent.base.0 + extent.length;
         for (at, bytes) in self.space.claim_orphans(&range) {
-            self.give_to_file(extent.entry, extent.file_offset + (at - range.start), &bytes, true);
-            let length = bytes.len() as u64;
-            self.space.adopt(&(at..at + length));
-            self.count_arrived(extent.entry, length);
+            let place = extent.file_offset + (at - range.start);
+            let (_, step) = self.give_to_file(extent.entry, place, &bytes, true);
+            self.space.adopt(&(at..at + bytes.len() as u64));
+            self.apply(extent.entry, step);
         }
     }
 

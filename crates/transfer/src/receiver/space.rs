@@ -10,7 +10,7 @@ use limosa_wire::layout::Extent;
 
 use super::error::ReceiverError;
 use crate::content::overlap;
-use crate::ranges::RangeSet;
+use limosa_ranges::RangeSet;
 
 /// Most separate ranges of arrived bytes. At 10 Gbit/s, 1 s and 10 % loss
 /// there are 90,000.
@@ -117,7 +117,7 @@ impl LinearSpace {
 
     /// The first stretch of `range` that has not arrived.
     pub(super) fn first_missing(&self, range: &Range<u64>) -> Option<Range<u64>> {
-        self.arrived.missing(range).next()
+        self.arrived.first_missing(range)
     }
 
     /// Where the place `at` leads.

@@ -6,7 +6,7 @@ use limosa_wire::EntryId;
 use limosa_wire::verdict::VerdictRecord;
 
 use crate::failure::Failure;
-use crate::ranges::RangeSet;
+use limosa_ranges::RangeSet;
 
 /// Verdicts not yet handed to the connection.
 ///

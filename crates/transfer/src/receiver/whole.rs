@@ -14,7 +14,7 @@ use super::operation::{WholeOutcome, WriteWhole};
 use super::step::Step;
 use crate::buffer::Buffer;
 use crate::failure::Failure;
-use crate::ranges::RangeSet;
+use limosa_ranges::RangeSet;
 
 /// A file that fits one block.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::ops::Range;
 use limosa_wire::Offset;
 
 use crate::content::overlap;
-use crate::ranges::RangeSet;
+use limosa_ranges::RangeSet;
 
 /// Names whatever owns bytes of the space: the one reading of a file that
 /// produces them.
@@ -192,12 +192,10 @@ impl LinearSpace {
     /// Closes `range`, tells `freed` what was open of it, and returns how much.
     fn close(&mut self, range: Range<u64>, mut freed: impl FnMut(Owner, Range<u64>)) -> u64 {
         let Self { closed, segments, .. } = self;
-        let mut bytes = 0;
-        closed.insert_with(range, |part| {
-            bytes += part.end - part.start;
+        let bytes = closed.insert_with(range, |part| {
             touched(segments, &part).for_each(|segment| freed(segment.owner, segment.to_file(&part)));
         });
-        let floor = closed.prefix();
+        let floor = closed.end_of(0);
         while segments.front().is_some_and(|segment| segment.linear().end <= floor) {
             segments.pop_front();
         }
@@ -226,7 +224,9 @@ impl LinearSpace {
         for segment in self.segments.range_mut(first..end).filter(|segment| segment.owner == owner) {
             segment.dead = true;
             mine.insert(segment.linear());
-            self.closed.missing(&segment.linear()).for_each(|open| withdrawn.insert(open));
+            for open in self.closed.missing(&segment.linear()) {
+                withdrawn.insert(open);
+            }
             for block in resident {
                 withdrawn.remove(&segment.to_linear(block));
             }

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 
+use limosa_ranges::RangeSet;
 use limosa_storage::Store;
 use limosa_transfer::Event;
-use limosa_transfer::ranges::RangeSet;
 use limosa_transfer::sender::{Footprint, Sender, SourceOperation, SourceWork, perform};
 use limosa_wire::Offset;
 

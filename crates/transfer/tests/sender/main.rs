@@ -4,10 +4,11 @@ mod line;
 mod peer;
 mod trees;
 
+use limosa_ranges::RangeSet;
 use limosa_storage::{Attributes, FollowLinks, MemoryStore, Store, StorePath, Timestamp};
+use limosa_transfer::Event;
 use limosa_transfer::content::BLOCK;
 use limosa_transfer::sender::{Destination, Limits, Sender, SenderConfig, Source, SourceWork};
-use limosa_transfer::{Event, ranges::RangeSet};
 use limosa_wire::Code;
 use limosa_wire::layout::EntryKind;
 use limosa_wire::setup::Symlinks;

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
+use limosa_ranges::RangeSet;
 use limosa_seal::{AlgorithmSet, ContentAlgorithm, ContentHasher};
 use limosa_transfer::content::Chunks;
-use limosa_transfer::ranges::RangeSet;
 use limosa_wire::layout::{Digest, Entry, EntryKind, LayoutRecord, Outcome};
 use limosa_wire::setup::ContentDigest;
 use limosa_wire::verdict::VerdictRecord;
@@ -138,7 +138,9 @@ impl Peer {
     /// Whether every byte that was placed has come or was withdrawn.
     pub(crate) fn is_settled_space(&self) -> bool {
         let mut closed = self.arrived.clone();
-        self.void.iter().for_each(|range| closed.insert(range));
+        for range in self.void.iter() {
+            closed.insert(range);
+        }
         closed.contains(&(0..self.placed_end)) && self.orphans.is_empty()
     }
 

@@ -87,7 +87,9 @@ impl Sending {
             frame::put_floor(packet.sink(), floor, interval);
         }
         for stream in URGENCY {
-            self.fill_stream(now, stream, packet);
+            if !self.streams[stream.index()].is_idle() {
+                self.fill_stream(now, stream, packet);
+            }
         }
         if !self.paused {
             self.fill_data(packet, app);
@@ -118,7 +120,7 @@ impl Sending {
         let fresh = !self.brake.is_shut();
         let mut not_in_memory = 0;
         while packet.takes_data() {
-            let Some(next) = self.space.candidates(fresh).nth(not_in_memory) else { return };
+            let Some(next) = self.space.candidate(not_in_memory, fresh) else { return };
             let start = next.range.start;
             let ring = &mut self.ring;
             let filled =

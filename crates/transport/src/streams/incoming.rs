@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use limosa_wire::frame::StreamId;
 
 use super::window;
-use crate::ranges::RangeSet;
+use limosa_ranges::RangeSet;
 
 /// The peer sent bytes that its window did not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,7 +79,7 @@ impl Incoming {
             deliver(&back[..count - first]);
         }
         self.ahead.drain(..count);
-        self.have.remove(self.next..end);
+        self.have.remove(&(self.next..end));
         self.next = end;
     }
 }

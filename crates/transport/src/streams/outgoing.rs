@@ -7,7 +7,7 @@ use limosa_wire::frame::StreamId;
 
 use super::window;
 use crate::Time;
-use crate::ranges::RangeSet;
+use limosa_ranges::RangeSet;
 
 /// Bytes written and not yet acknowledged.
 #[derive(Debug)]
@@ -79,6 +79,11 @@ impl Outgoing {
         !self.again.is_empty() || self.next < self.end()
     }
 
+    /// Whether there is nothing to send, now or later.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.echoes.is_empty() && !self.is_waiting()
+    }
+
     /// A piece to send now, of at most `most` bytes: what was lost, what is
     /// new, then second copies of what left more than `echo_after` ago (if
     /// second copies are wanted).
@@ -98,7 +103,7 @@ impl Outgoing {
     fn next_echo(&mut self, now: Time, most: usize, after: Duration) -> Option<(u64, usize)> {
         while let Some(echo) = self.echoes.front() {
             let end = echo.offset + echo.length as u64;
-            let settled = end <= self.base || self.acknowledged.overlap(echo.offset..end) == echo.length as u64;
+            let settled = end <= self.base || self.acknowledged.contains(&(echo.offset..end));
             if !settled {
                 return (now.since(echo.sent) >= after).then(|| {
                     let from = echo.offset.max(self.base);
@@ -138,7 +143,7 @@ impl Outgoing {
             if echo && self.echoes.len() < ECHOES {
                 self.echoes.push_back(Echo { offset, length, sent: now });
             }
-        } else if self.again.remove(offset..end) == 0
+        } else if self.again.remove(&(offset..end)) == 0
             && let Some(echo) = self.echoes.front_mut()
             && (echo.offset..echo.offset + echo.length as u64).contains(&offset)
         {
@@ -159,10 +164,10 @@ impl Outgoing {
             return;
         }
         self.acknowledged.insert(from..end);
-        self.again.remove(from..end);
+        self.again.remove(&(from..end));
         let base = self.acknowledged.end_of(self.base);
         if base > self.base {
-            self.acknowledged.remove(self.base..base);
+            self.acknowledged.remove(&(self.base..base));
             self.bytes.drain(..super::outgoing::length(self.base, base));
             self.base = base;
         }
@@ -171,11 +176,8 @@ impl Outgoing {
     /// A piece was lost or is suspected to be.
     pub(crate) fn lost(&mut self, offset: u64, length: usize) {
         let end = offset + length as u64;
-        let (again, acknowledged) = (&mut self.again, &self.acknowledged);
-        if offset.max(self.base) < end {
-            acknowledged.missing(offset.max(self.base)..end, |part| {
-                again.insert(part);
-            });
+        for part in self.acknowledged.missing(&(offset.max(self.base)..end)) {
+            self.again.insert(part);
         }
     }
 }

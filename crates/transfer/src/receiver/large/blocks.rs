@@ -69,17 +69,14 @@ impl LargeFile {
         if !self.make_block(block, portion.len() as u64, force, bench) {
             return false;
         }
-        let mut next = range.start;
-        loop {
-            let part = self.covered.missing(&(next..range.end)).next();
-            let Some(part) = part else { break };
-            let bytes = &portion[index(part.start - at)..index(part.end - at)];
-            self.keep(block, part.start, bytes, bench);
-            next = part.end;
+        while let Some(part) = self.covered.first_missing(&range) {
+            self.keep(block, part.start, &portion[index(part.start - at)..index(part.end - at)], bench);
+            self.covered.insert(part);
         }
-        self.covered.insert(range);
         self.resolve_again(block);
-        self.advance_block(block, bench);
+        if self.is_complete(block) {
+            self.advance_block(block, bench);
+        }
         self.write_pieces(bench);
         true
     }

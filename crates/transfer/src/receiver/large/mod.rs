@@ -29,7 +29,7 @@ use super::operation::{DestinationOutput, Partial};
 use super::step::Step;
 use crate::content::Chunks;
 use crate::failure::Failure;
-use crate::ranges::RangeSet;
+use limosa_ranges::RangeSet;
 
 /// Files above this size have a journal, bytes.
 pub(super) const JOURNAL_ABOVE: u64 = 16 << 20;

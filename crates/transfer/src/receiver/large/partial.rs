@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use limosa_ranges::RangeSet;
 use limosa_storage::{ErrorKind, StorageError};
 use limosa_transport::Time;
 use limosa_wire::Code;
@@ -163,7 +164,7 @@ impl LargeFile {
         for (chunk, digest) in held {
             let bytes = chunks.bytes(chunk.into());
             // What arrived before the file was open is on its way already.
-            let untouched = self.covered.missing(&bytes).next() == Some(bytes.clone());
+            let untouched = self.covered.first_missing(&bytes) == Some(bytes.clone());
             // Nor is what the sender has changed since.
             let outdated = self.expected.get(&chunk).is_some_and(|expected| *expected != digest);
             if untouched && !outdated {
@@ -174,8 +175,10 @@ impl LargeFile {
             }
         }
         let Some(promised) = self.promised.take() else { return };
-        let mut coming = crate::ranges::RangeSet::new();
-        promised.iter().for_each(|(first, count)| coming.insert(*first..first + count));
+        let mut coming = RangeSet::new();
+        for (first, count) in &promised {
+            coming.insert(*first..first + count);
+        }
         for chunk in 0..chunk_number(chunks.count()) {
             if !self.verified.contains_key(&chunk) && !coming.contains(&(chunk.into()..u64::from(chunk) + 1)) {
                 self.ask_for_lost(chunk, &chunks, bench);
@@ -186,7 +189,7 @@ impl LargeFile {
     /// Another session has lost what was promised to be here.
     fn ask_for_lost(&mut self, chunk: u32, chunks: &crate::content::Chunks, bench: &mut Bench) {
         let bytes = chunks.bytes(chunk.into());
-        let mut needed = crate::ranges::RangeSet::new();
+        let mut needed = RangeSet::new();
         needed.insert(bytes.clone());
         self.again.insert(chunk, needed);
         bench.verdicts.again(self.about.id, bytes.start, bytes.end - bytes.start);

@@ -11,7 +11,7 @@ use super::super::step::Step;
 use super::{LargeFile, chunk_number};
 use crate::content::{BLOCK_LOG2, Chunks};
 use crate::failure::Failure;
-use crate::ranges::RangeSet;
+use limosa_ranges::RangeSet;
 
 impl LargeFile {
     /// The sender's digests of consecutive chunks.
@@ -102,7 +102,7 @@ impl LargeFile {
     /// The digest of a block without any data; `None` if it has some.
     fn leaf_of_hole(&self, block: u64, bench: &Bench) -> Option<Digest> {
         let range = self.block_range(block);
-        if self.covered.missing(&range).next() != Some(range.clone()) {
+        if self.covered.first_missing(&range) != Some(range.clone()) {
             return None;
         }
         Some(digest_of_zeros(range.end - range.start, BLOCK_LOG2, bench))
@@ -193,7 +193,7 @@ impl LargeFile {
                 continue;
             }
             let bytes = chunks.bytes(chunk.into());
-            let step = if self.covered.missing(&bytes).next() == Some(bytes.clone()) {
+            let step = if self.covered.first_missing(&bytes) == Some(bytes.clone()) {
                 self.close_hole(chunk, bytes.end - bytes.start, bench)
             } else {
                 self.close_chunk(chunk, bench)
