@@ -30,6 +30,8 @@ const CATCH_UP_EVERY: f64 = 20.0;
 /// losses that a bursty one misses.
 const BEHIND: f64 = 0.42;
 const SOFTEST: f64 = 0.85;
+/// A queue that is short for this part of the time is short.
+const MOSTLY: f64 = 0.6;
 /// The yield probe: period in seconds per two round trips, factor on the
 /// window, and how many times our own part the queue must fall.
 const PROBE_EVERY: f64 = 20.0;
@@ -45,6 +47,8 @@ pub(super) struct Compete {
     catch_up: CatchUp,
     reduced_at: Time,
     short_since: Option<Time>,
+    /// Part of the time that the queue is short, smoothed.
+    short: f64,
     grid: Grid,
     probe: Option<Probe>,
     standing: Standing,
@@ -95,6 +99,7 @@ impl Compete {
             catch_up: CatchUp { losses_left: CATCH_UP_LOSSES.0, since: s.now },
             reduced_at: s.now,
             short_since: None,
+            short: 0.0,
             grid: Grid::default(),
             probe: None,
             standing: Standing::default(),
@@ -183,9 +188,15 @@ impl Compete {
         self.reduced_at = s.now;
     }
 
-    /// Nobody fills the buffer any more.
+    /// Nobody fills the buffer any more: the queue stays short, or would if the
+    /// line did not stand still now and then.
     fn is_quiet(&mut self, s: &Sample, target: f64) -> bool {
-        if s.queue > 1.2 * target || self.probe.is_some() {
+        let short = s.queue <= 1.2 * target && self.probe.is_none();
+        self.short += (s.elapsed / (1.0 + 6.0 * s.base_rtt)).min(1.0) * (f64::from(u8::from(short)) - self.short);
+        if self.short > MOSTLY {
+            return true;
+        }
+        if !short {
             self.short_since = None;
             return false;
         }
@@ -279,6 +290,13 @@ mod tests {
         let mut bench = bench(0.5);
         let steps = (0..400).position(|_| bench.step(0.001, 0.0) == Some(Leave::Quiet));
         assert!(steps.is_some_and(|steps| steps < 80), "{steps:?}");
+    }
+
+    #[test]
+    fn a_queue_of_moments_does_not_keep_it() {
+        let mut bench = bench(0.5);
+        let steps = (0..800).position(|i| bench.step(if i % 20 < 4 { 0.03 } else { 0.001 }, 0.0) == Some(Leave::Quiet));
+        assert!(steps.is_some_and(|steps| (150..500).contains(&steps)), "{steps:?}");
     }
 
     #[test]

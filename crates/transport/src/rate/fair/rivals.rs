@@ -20,6 +20,9 @@ const VERY_LITTLE: f64 = 0.25;
 const SQUEEZING: f64 = 0.8;
 /// Below this, losses come from somebody else's pushing.
 const NOT_ALL: f64 = 0.8;
+/// Losses tell of others where the queue stood at this part of the deepest for
+/// a round trip: a line that stalls loses packets too.
+const STOOD: f64 = 0.3;
 /// Queues shallower than this, in seconds, are left to the delay law: like
 /// flows cannot be told from others there.
 const SHALLOW: f64 = 0.007;
@@ -113,7 +116,8 @@ impl Rivals {
 
     /// Two losses apart from each other, while we do not have all.
     fn losses(&mut self, s: &Sample, judged: &Judged, share: &Share) -> bool {
-        if judged.excess == 0.0 || share.rate > NOT_ALL * share.reference() {
+        let stood = s.queue_low > STOOD * self.deepest.0;
+        if judged.excess == 0.0 || !stood || share.rate > NOT_ALL * share.reference() {
             return false;
         }
         let apart = self.loss_at.map(|at| seconds_since(s.now, at));
@@ -151,6 +155,27 @@ mod tests {
     fn a_queue_far_above_the_target_is_rivalled_soon_a_lower_one_later() {
         let (soon, later) = (patience(0.5, 0.05).unwrap_or(99.0), patience(0.3, 0.0075).unwrap_or(99.0));
         assert!(soon < 3.0 && (3.0..10.0).contains(&later), "{soon} {later}");
+    }
+
+    /// Whether a flow with half of the line competes that loses packets twice,
+    /// from a queue that stood at `stood` seconds for a round trip before.
+    fn competes_after_losses(stood: f64) -> bool {
+        let mut share = Share::new(62e6, BaselineLoss::default());
+        share.note(Time::ZERO, 125e6);
+        let mut rivals = Rivals::default();
+        (0..640).any(|i| {
+            let s = Sample::calm(1.0 + f64::from(i) * 0.00625, share.rate);
+            let full = Sample { queue_low: stood, ..s.with_queue(0.05).with_loss(0.2) };
+            let s = if i % 320 == 319 { full } else { s };
+            let judged = share.judge(&s);
+            rivals.on_sample(&s, &judged, &share, &FAIR, FAIR.target_queue(share.rate), false)
+        })
+    }
+
+    #[test]
+    fn losses_tell_of_others_only_where_a_queue_stood() {
+        assert!(competes_after_losses(0.04));
+        assert!(!competes_after_losses(0.0), "the line stood still");
     }
 
     #[test]
