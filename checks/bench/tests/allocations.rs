@@ -1,6 +1,6 @@
 //! What the protocol core allocates once it runs: nothing for a datagram.
 
-use limosa_bench::core::Core;
+use limosa_bench::protocol::Core;
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;

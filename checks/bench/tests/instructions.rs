@@ -1,6 +1,6 @@
 //! Instructions that the protocol core takes for a datagram, both ends
-//! together, against what was reviewed last: whoever makes it dearer says so by
-//! changing the figures here.
+//! together, against what was reviewed last: whoever makes it dearer, or
+//! cheaper, says so by changing the figures here.
 //!
 //! Counted under callgrind, which gives the same figure for the same program;
 //! compilers differ a little, so does what is linked for another processor.
@@ -15,7 +15,11 @@ const REVIEWED: [(u64, u64); 2] = [(0, 3920), (100, 4048)];
 const TOLERANCE: f64 = 0.05;
 
 #[test]
-fn a_datagram_takes_no_more_instructions_than_it_did() {
+fn a_datagram_takes_as_many_instructions_as_reviewed() {
+    if !cfg!(debug_assertions) || !cfg!(target_arch = "x86_64") {
+        println!("skipped: the figures are those of the test profile on x86-64");
+        return;
+    }
     if Command::new("valgrind").arg("--version").output().is_err() {
         println!("skipped: valgrind is not installed");
         let required = std::env::var_os("LIMOSA_REQUIRE_COUNTERPARTS").is_some_and(|value| value == "1");
@@ -29,7 +33,7 @@ fn a_datagram_takes_no_more_instructions_than_it_did() {
         let change = each as f64 / reviewed as f64 - 1.0;
         assert!(
             change.abs() <= TOLERANCE,
-            "each {lost}-th lost: {each} instructions for a datagram, {:+.1} % of the {reviewed} reviewed last; \
+            "each {lost}-th lost: {each} instructions for a datagram where {reviewed} were reviewed last ({:+.1} %); \
              if that is meant, say why and change the figure in {}",
             change * 100.0,
             file!(),
@@ -44,6 +48,7 @@ fn instructions(datagrams: u64, lost: u64) -> u64 {
         .output()
         .expect("valgrind runs");
     let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
     let collected = text.lines().find_map(|line| line.split_once("Collected : "));
     let count = collected.and_then(|(_, count)| count.trim().parse().ok());
     assert!(count.is_some(), "callgrind does not say how many instructions there were: {text}");

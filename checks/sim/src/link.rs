@@ -116,7 +116,7 @@ impl<D: Wire> Link<D> {
     /// Starts the transmission of the packet at the head of the queue.
     fn transmit_head(&mut self, start: Time) {
         let Some(head) = self.queue.front() else { return };
-        let start = self.faults.works(&self.settings, start);
+        let start = self.faults.next_working(&self.settings, start);
         self.counters.queueing.record(start.since(head.arrived));
         self.head_leaves = start + self.transmission_time(head.length);
     }

@@ -172,6 +172,17 @@ fn flows_of_one_kind_share_evenly() {
     insta::assert_snapshot!("flows", table.to_string());
 }
 
+/// Each presses for its part, and loses packets by the others' pressing.
+#[test]
+fn flows_that_begin_together_do_not_take_each_other_for_rivals() {
+    for seed in 1..=6 {
+        let scenario = scenario("100mbit,100ms,1%,queue=50ms", 6.06).flows(4, secs(0.01), &FlowPlan::fair());
+        let outcome = scenario.seeded(seed).run();
+        let jain = outcome.jain(&outcome.second_half());
+        assert!(jain > JAIN_SOON, "seed {seed}: Jain {jain:.3}");
+    }
+}
+
 #[test]
 fn beside_cubic_it_neither_starves_nor_crushes() {
     let mut table = Table::default();

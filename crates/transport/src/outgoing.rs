@@ -223,7 +223,10 @@ mod tests {
     }
 
     fn send(out: &mut Outgoing, most: u64, counts: &mut SentCounts) -> Option<Range<u64>> {
-        let next = out.candidates(true).next()?;
+        for (passed_over, new) in [(0, true), (0, false), (1, true), (2, true), (9, true)] {
+            assert_eq!(out.candidate(passed_over, new), out.candidates(new).nth(passed_over));
+        }
+        let next = out.candidate(0, true)?;
         let range = next.range.start..next.range.end.min(next.range.start + most);
         out.sent(next.cause, range.clone(), counts);
         Some(range)

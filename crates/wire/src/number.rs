@@ -237,5 +237,10 @@ mod tests {
         assert_eq!(rate.time_for(125_000), Duration::from_millis(1));
         assert_eq!(rate.bytes_in(Duration::from_millis(1)), 125_000);
         assert_eq!(Rate::default().time_for(1), Duration::MAX);
+        for bytes in [u64::MAX / 8_000_000_000, u64::MAX / 8_000_000_000 + 1, u64::MAX] {
+            let nanos = u128::from(bytes) * 8 * 1_000_000_000 / 1_000_000_000_000;
+            let expected = Duration::from_nanos(u64::try_from(nanos).unwrap());
+            assert_eq!(Rate::from_bits_per_second(1_000_000_000_000).time_for(bytes), expected);
+        }
     }
 }

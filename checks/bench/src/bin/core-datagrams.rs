@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use limosa_bench::core::Core;
+use limosa_bench::protocol::Core;
 
 fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).map(|word| word.parse::<u64>());

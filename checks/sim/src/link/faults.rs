@@ -76,7 +76,7 @@ impl Faults {
     }
 
     /// When the bottleneck next works, at `now` or later.
-    pub(super) fn works(&mut self, settings: &LinkSettings, now: Time) -> Time {
+    pub(super) fn next_working(&mut self, settings: &LinkSettings, now: Time) -> Time {
         let Some(Stalls { apart, length }) = settings.stalls else { return now };
         loop {
             let (from, until) = *self.stall.get_or_insert_with(|| {

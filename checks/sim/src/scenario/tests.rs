@@ -34,6 +34,7 @@ fn what_is_no_line_is_refused_by_name() {
         ("1gbit,1ms,150%", "`150%` is not a share, such as 1%"),
         ("1gbit,1ms,colour=red", "`colour` is not a property of a line"),
         ("1gbit,1ms,bursts=5%", "`5%` is not LOSS:MEAN"),
+        ("1gbit,1ms,stalls=5%:0ms", "`0ms` is not a time from 1us on"),
         ("1gbit,1e300s", "`1e300s` is not a time, such as 100ms"),
     ] {
         assert_eq!(text.parse::<LineSettings>().unwrap_err().to_string(), complaint, "{text}");

@@ -81,7 +81,11 @@ fn fault(key: &str, value: &str) -> Result<Setting, InvalidLine> {
         }
         "stalls" => {
             let (part, length) = pair(value, "SHARE:TIME")?;
-            let stalls = Stalls::of(share(part)?, parse_time(length)?);
+            let mean = parse_time(length)?;
+            if mean < Duration::from_micros(1) {
+                return Err(wrong(length, "a time from 1us on"));
+            }
+            let stalls = Stalls::of(share(part)?, mean);
             Box::new(move |link| link.stalls = Some(stalls))
         }
         "reorder" => {

@@ -83,10 +83,8 @@ impl LinearSpace {
     }
 
     fn give(&mut self, range: Range<u64>) -> Result<(), ReceiverError> {
-        let mut free = 0;
         let length = range.end - range.start;
-        self.given.insert_with(range, |part| free += part.end - part.start);
-        if free < length {
+        if self.given.insert(range) < length {
             return Err(ReceiverError::Violation("a place of the linear space is given twice"));
         }
         self.check_pieces()

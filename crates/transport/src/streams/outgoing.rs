@@ -79,7 +79,7 @@ impl Outgoing {
         !self.again.is_empty() || self.next < self.end()
     }
 
-    /// Whether there is nothing to send, now or later.
+    /// Whether nothing waits: no new bytes, no lost ones, no second copies.
     pub(crate) fn is_idle(&self) -> bool {
         self.echoes.is_empty() && !self.is_waiting()
     }

@@ -30,8 +30,10 @@ const CATCH_UP_EVERY: f64 = 20.0;
 /// losses that a bursty one misses.
 const BEHIND: f64 = 0.42;
 const SOFTEST: f64 = 0.85;
-/// A queue that is short for this part of the time is short.
+/// A queue that is short for this part of the time is short; seen over so many
+/// times what one that is always short needs.
 const MOSTLY: f64 = 0.6;
+const MEMORY: f64 = 2.0;
 /// The yield probe: period in seconds per two round trips, factor on the
 /// window, and how many times our own part the queue must fall.
 const PROBE_EVERY: f64 = 20.0;
@@ -192,7 +194,8 @@ impl Compete {
     /// line did not stand still now and then.
     fn is_quiet(&mut self, s: &Sample, target: f64) -> bool {
         let short = s.queue <= 1.2 * target && self.probe.is_none();
-        self.short += (s.elapsed / (1.0 + 6.0 * s.base_rtt)).min(1.0) * (f64::from(u8::from(short)) - self.short);
+        let memory = MEMORY * (1.0 + 6.0 * s.base_rtt);
+        self.short += (s.elapsed / memory).min(1.0) * (f64::from(u8::from(short)) - self.short);
         if self.short > MOSTLY {
             return true;
         }
@@ -294,9 +297,12 @@ mod tests {
 
     #[test]
     fn a_queue_of_moments_does_not_keep_it() {
-        let mut bench = bench(0.5);
-        let steps = (0..800).position(|i| bench.step(if i % 20 < 4 { 0.03 } else { 0.001 }, 0.0) == Some(Leave::Quiet));
-        assert!(steps.is_some_and(|steps| (150..500).contains(&steps)), "{steps:?}");
+        let quiet_after = |part: u32| {
+            let mut bench = bench(0.5);
+            (0..1_600).position(|i| bench.step(if i % 20 < part { 0.03 } else { 0.001 }, 0.0) == Some(Leave::Quiet))
+        };
+        assert!(quiet_after(4).is_some_and(|steps| (150..700).contains(&steps)), "{:?}", quiet_after(4));
+        assert_eq!(quiet_after(10), None, "half of the time is somebody's saw-tooth");
     }
 
     #[test]

@@ -23,6 +23,9 @@ const NOT_ALL: f64 = 0.8;
 /// Losses tell of others where the queue stood at this part of the deepest for
 /// a round trip: a line that stalls loses packets too.
 const STOOD: f64 = 0.3;
+/// And not within so many horizons after our start-up: others of our kind that
+/// began with us may press for their part as long.
+const CLAIMING: f64 = 22.0;
 /// Queues shallower than this, in seconds, are left to the delay law: like
 /// flows cannot be told from others there.
 const SHALLOW: f64 = 0.007;
@@ -117,7 +120,8 @@ impl Rivals {
     /// Two losses apart from each other, while we do not have all.
     fn losses(&mut self, s: &Sample, judged: &Judged, share: &Share) -> bool {
         let stood = s.queue_low > STOOD * self.deepest.0;
-        if judged.excess == 0.0 || !stood || share.rate > NOT_ALL * share.reference() {
+        let claimed = self.began.is_none_or(|began| s.now < later(began, CLAIMING * s.horizon()));
+        if judged.excess == 0.0 || !stood || claimed || share.rate > NOT_ALL * share.reference() {
             return false;
         }
         let apart = self.loss_at.map(|at| seconds_since(s.now, at));

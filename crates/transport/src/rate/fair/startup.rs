@@ -104,8 +104,8 @@ impl Startup {
         self.best = self.best.max(s.delivered);
         let loss = self.quiet_loss.rate().min(BELIEVED);
         let Some(end) = self.end(s, threshold, loss, limited) else {
-            self.ended = None;
             if self.signs.count < ENOUGH {
+                self.ended = None;
                 self.grow(s, hint, loss);
             }
             return None;
@@ -148,7 +148,7 @@ impl Startup {
         let known = self.quiet_loss.packets >= EVIDENCE || s.queue > 0.05 * threshold;
         let lossy = s.full && known && baseline.excess(s.loss, s.packets, true) > LOSS_STEP;
         self.signs.add(s, standing || lagging || lossy);
-        let falls = s.jump < -FALLING * s.gap;
+        let falls = s.jump < -(FALLING * s.gap).max(0.05 * threshold);
         if falls || self.signs.count < ENOUGH {
             return None;
         }
@@ -251,6 +251,7 @@ mod tests {
         let mut startup = startup();
         let crowded = |now: f64| Sample::calm(now, 5e6).with_queue(0.02);
         assert!(startup.on_sample(&crowded(0.094), None, false).is_none());
+        assert!((startup.rate() - 20e6).abs() < 1.0, "once may be chance");
         assert!(startup.on_sample(&crowded(0.1), None, false).is_none());
         assert!((startup.rate() - 5e6).abs() < 1.0, "meanwhile it does not grow");
         assert!(startup.on_sample(&crowded(0.15), None, false).is_none());

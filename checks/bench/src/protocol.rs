@@ -38,6 +38,8 @@ impl Protection for Open {
 /// Bytes that nobody looks at.
 #[derive(Debug, Default)]
 struct Space {
+    /// Whether the datagram at hand brought any.
+    delivered: bool,
     datagrams: u64,
 }
 
@@ -49,7 +51,7 @@ impl Application for Space {
     fn acknowledged(&mut self, _: Offset, _: u64) {}
 
     fn deliver(&mut self, _: Offset, _: &[u8]) -> Delivery {
-        self.datagrams += 1;
+        self.delivered = true;
         Delivery::Kept
     }
 
@@ -118,6 +120,7 @@ impl End {
         while let Some(mut flying) = way.arrived(now) {
             let datagram = &mut flying.bytes[..flying.length];
             self.connection.handle_datagram(now, from, Ecn::NotCapable, datagram, &mut self.space);
+            self.space.datagrams += u64::from(std::mem::take(&mut self.space.delivered));
             way.spare.push(flying.bytes);
         }
         if self.connection.next_deadline().is_some_and(|at| at <= now) {
