@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::Offset;
 
 use crate::Application;
 use crate::statistics::SentCounts;
-use limosa_ranges::RangeSet;
 
 /// Why a range is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::frame::StreamId;
 use limosa_wire::{Offset, PacketNumber, PeerTime};
 
@@ -16,7 +17,6 @@ use crate::return_path::ReturnPath;
 use crate::statistics::ReceivedCounts;
 use crate::streams::Incoming;
 use crate::{Time, lengths};
-use limosa_ranges::RangeSet;
 
 /// How often, at most, the way back is measured by a probe.
 const MEASURE: Duration = Duration::from_millis(100);

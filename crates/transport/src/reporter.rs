@@ -9,13 +9,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::frame::{self, Report, SliceBuilder};
 use limosa_wire::{Offset, PacketNumber, PeerTime};
 
 use crate::Time;
 use crate::numbers::Numbers;
 use crate::packet::PacketBuilder;
-use limosa_ranges::RangeSet;
 
 /// Reports that follow what they speak of, so that a lost one costs nothing.
 const REPEATS: u8 = 3;

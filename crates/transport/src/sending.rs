@@ -6,6 +6,7 @@ mod fill;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::frame::StreamId;
 use limosa_wire::{PacketNumber, PeerTime, Rate};
 
@@ -24,7 +25,6 @@ use crate::statistics::SentCounts;
 use crate::streams;
 use crate::tail::Tail;
 use digest::Heard;
-use limosa_ranges::RangeSet;
 
 /// Bits of a packet number below its key epoch.
 const EPOCH_BITS: u32 = 22;

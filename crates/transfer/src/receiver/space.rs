@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::EntryId;
 use limosa_wire::layout::Extent;
 
 use super::error::ReceiverError;
 use crate::content::overlap;
-use limosa_ranges::RangeSet;
 
 /// Most separate ranges of arrived bytes. At 10 Gbit/s, 1 s and 10 % loss
 /// there are 90,000.

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::EntryId;
 use limosa_wire::verdict::VerdictRecord;
 
 use crate::failure::Failure;
-use limosa_ranges::RangeSet;
 
 /// Verdicts not yet handed to the connection.
 ///

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use limosa_ranges::RangeSet;
 use limosa_storage::{self as storage, StorageError, StorePath};
 use limosa_wire::layout::Digest;
 use limosa_wire::{Code, EntryId};
@@ -14,7 +15,6 @@ use super::operation::{WholeOutcome, WriteWhole};
 use super::step::Step;
 use crate::buffer::Buffer;
 use crate::failure::Failure;
-use limosa_ranges::RangeSet;
 
 /// A file that fits one block.
 #[derive(Debug)]

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::Offset;
 
 use crate::content::overlap;
-use limosa_ranges::RangeSet;
 
 /// Names whatever owns bytes of the space: the one reading of a file that
 /// produces them.

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::frame::StreamId;
 
 use super::window;
-use limosa_ranges::RangeSet;
 
 /// The peer sent bytes that its window did not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::frame::StreamId;
 
 use super::window;
 use crate::Time;
-use limosa_ranges::RangeSet;
 
 /// Bytes written and not yet acknowledged.
 #[derive(Debug)]

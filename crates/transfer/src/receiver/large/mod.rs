@@ -17,6 +17,7 @@ mod proof;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use limosa_ranges::RangeSet;
 use limosa_storage::{self as storage, StorageError, StorePath};
 use limosa_transport::Time;
 use limosa_wire::EntryId;
@@ -29,7 +30,6 @@ use super::operation::{DestinationOutput, Partial};
 use super::step::Step;
 use crate::content::Chunks;
 use crate::failure::Failure;
-use limosa_ranges::RangeSet;
 
 /// Files above this size have a journal, bytes.
 pub(super) const JOURNAL_ABOVE: u64 = 16 << 20;

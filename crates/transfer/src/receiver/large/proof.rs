@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::Code;
 use limosa_wire::layout::Digest;
 
@@ -11,7 +12,6 @@ use super::super::step::Step;
 use super::{LargeFile, chunk_number};
 use crate::content::{BLOCK_LOG2, Chunks};
 use crate::failure::Failure;
-use limosa_ranges::RangeSet;
 
 impl LargeFile {
     /// The sender's digests of consecutive chunks.
