@@ -18,15 +18,13 @@ use std::time::{Duration, Instant};
 
 use limosa_datapath::{BufferSizes, Outgoing, ReceiveBatch, Sent, UdpSocket};
 use limosa_seal::datagram::{DatagramOpener, DatagramSealer};
-use limosa_seal::schedule::{KeyMaterial, Role, Transcript};
-use limosa_seal::{AlgorithmSet, ContentAlgorithm, Secret};
 use limosa_transport::Ecn;
-use limosa_wire::setup::{ContentDigest, Suite};
-use limosa_wire::{PacketNumber, SessionId};
+use limosa_wire::PacketNumber;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::network::Place;
+use crate::protection::{algorithm, keys};
 
 /// Bytes read, written and digested at once: little enough to stay in the
 /// processor's cache from stage to stage.
@@ -91,7 +89,7 @@ impl Floor<'_> {
         if !self.length.is_multiple_of(BLOCK as u64) {
             return Err(Error::new(io::ErrorKind::InvalidInput, "only whole blocks are moved"));
         }
-        let (sealer, opener) = keys();
+        let [(sealer, _), (_, opener)] = keys();
         let window = Arc::new(Window::default());
         let bind =
             |place: &Place| place.inside(|| UdpSocket::bind(SocketAddr::new(place.address, 0), BufferSizes::default()));
@@ -208,21 +206,6 @@ impl Floor<'_> {
             std::hint::black_box(hasher.finish());
         }
     }
-}
-
-fn algorithm() -> ContentAlgorithm {
-    AlgorithmSet::Ordinary.content(ContentDigest::Blake3).expect("an ordinary digest")
-}
-
-fn keys() -> (DatagramSealer, DatagramOpener) {
-    let (server_random, client_random) = (Secret::random(), Secret::random());
-    let keys = |role| {
-        let suite = AlgorithmSet::Ordinary.suite(Suite::Aes128Gcm).expect("an ordinary suite");
-        let transcript = Transcript::start().client_hello(b"1").request(b"2").server_hello(b"3").answer(b"4");
-        let (server_random, client_random) = (&server_random, &client_random);
-        KeyMaterial { server_random, client_random, suite, session: SessionId(1), transcript }.keys(role)
-    };
-    (keys(Role::Client).0, keys(Role::Server).1)
 }
 
 fn send_all(socket: &mut UdpSocket, to: SocketAddr, segment: usize, mut bytes: &[u8]) -> io::Result<()> {

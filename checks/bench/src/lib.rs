@@ -1,6 +1,7 @@
 //! Throughput runs and the comparison with peers.
 //!
-//! [`protocol`] is the protocol core alone, for counting what a datagram costs.
+//! [`protocol`] is the protocol core alone, for counting what a datagram costs;
+//! [`pipeline`] a whole transfer on one thread, for counting what a megabyte does.
 //! [`lab`] measures the client over a line between two network namespaces,
 //! [`memory`] what processes take of memory, [`processor`] of CPU time;
 //! [`floor`] is what a transfer costs at least. [`server`] is the other end of
@@ -10,9 +11,12 @@
 
 pub mod floor;
 pub mod lab;
+mod line;
 pub mod memory;
 pub mod network;
+pub mod pipeline;
 pub mod processor;
+mod protection;
 pub mod protocol;
 pub mod scratch;
 pub mod server;

@@ -4,9 +4,7 @@
 //! Nothing is encrypted and nobody reads the payload: what is counted is the
 //! bookkeeping of both ends. The line itself allocates nothing once it is warm.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use limosa_transport::rate::{Policy, RateLimits};
 use limosa_transport::{Application, Config, Connection, Delivery, Ecn, Protection, QueueState, Time};
@@ -14,14 +12,12 @@ use limosa_wire::datagram::TAG_LEN;
 use limosa_wire::frame::StreamId;
 use limosa_wire::{Offset, PacketNumber, Rate, SessionId};
 
+use crate::line::{DATAGRAM, DELAY, Way};
+
 const SESSION: SessionId = SessionId(7);
-/// One way.
-const DELAY: Duration = Duration::from_millis(10);
 const RATE: u64 = 1_000_000_000;
 /// What a driver gives the connection to fill.
 const BURST: usize = 65_536;
-/// Room for a datagram.
-const DATAGRAM: usize = 1500;
 
 /// No protection at all.
 #[derive(Debug)]
@@ -62,42 +58,6 @@ impl Application for Space {
     fn stream(&mut self, _: StreamId, _: &[u8]) {}
 }
 
-/// A datagram under way.
-#[derive(Debug)]
-struct Flying {
-    arrives: Time,
-    length: usize,
-    bytes: Box<[u8; DATAGRAM]>,
-}
-
-/// One direction of the line.
-#[derive(Debug, Default)]
-struct Way {
-    flying: VecDeque<Flying>,
-    // Moved by their pointers, as a driver does.
-    #[allow(clippy::vec_box)]
-    spare: Vec<Box<[u8; DATAGRAM]>>,
-    /// Each so many-th datagram is lost; 0 for none.
-    lost: u64,
-    sent: u64,
-}
-
-impl Way {
-    fn send(&mut self, now: Time, datagram: &[u8]) {
-        self.sent += 1;
-        if self.lost > 0 && self.sent.is_multiple_of(self.lost) {
-            return;
-        }
-        let mut bytes = self.spare.pop().unwrap_or_else(|| Box::new([0; DATAGRAM]));
-        bytes[..datagram.len()].copy_from_slice(datagram);
-        self.flying.push_back(Flying { arrives: now + DELAY, length: datagram.len(), bytes });
-    }
-
-    fn arrived(&mut self, now: Time) -> Option<Flying> {
-        self.flying.pop_front_if(|flying| flying.arrives <= now)
-    }
-}
-
 /// One end.
 #[derive(Debug)]
 struct End {
@@ -118,10 +78,9 @@ impl End {
 
     fn receive(&mut self, now: Time, from: SocketAddr, way: &mut Way) {
         while let Some(mut flying) = way.arrived(now) {
-            let datagram = &mut flying.bytes[..flying.length];
-            self.connection.handle_datagram(now, from, Ecn::NotCapable, datagram, &mut self.space);
+            self.connection.handle_datagram(now, from, Ecn::NotCapable, flying.bytes(), &mut self.space);
             self.space.datagrams += u64::from(std::mem::take(&mut self.space.delivered));
-            way.spare.push(flying.bytes);
+            way.take_back(flying);
         }
         if self.connection.next_deadline().is_some_and(|at| at <= now) {
             self.connection.handle_deadline(now);
@@ -154,14 +113,7 @@ impl Core {
         let mut client = end(Config::client(SESSION, addresses[1], 1), addresses[0]);
         let server = end(Config::server(SESSION, 2), addresses[1]);
         client.connection.offer(Offset(0), u64::MAX / 4);
-        Self {
-            now: Time::ZERO,
-            client,
-            server,
-            up: Way { lost, ..Way::default() },
-            down: Way::default(),
-            buffer: vec![0; BURST],
-        }
+        Self { now: Time::ZERO, client, server, up: Way::losing(lost), down: Way::default(), buffer: vec![0; BURST] }
     }
 
     /// Goes on until so many more datagrams with payload have arrived.
@@ -173,7 +125,7 @@ impl Core {
         while self.server.space.datagrams < goal {
             self.client.transmit(self.now, &mut self.up, &mut self.buffer);
             self.server.transmit(self.now, &mut self.down, &mut self.buffer);
-            let arrivals = [&self.up, &self.down].map(|way| way.flying.front().map(|flying| flying.arrives));
+            let arrivals = [&self.up, &self.down].map(Way::next_arrival);
             let deadlines = [&self.client, &self.server].map(|end| end.connection.next_deadline());
             let next = arrivals.into_iter().chain(deadlines).flatten().min();
             self.now = self.now.max(next.expect("something is always to come"));

@@ -221,6 +221,9 @@ impl Receiver {
     /// Does what is due.
     pub fn tick(&mut self, now: Time) {
         self.bench.now = now;
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
         let due: Vec<EntryId> = self.bench.active.iter().copied().collect();
         for id in due {
             if let Some(Entry { body: Body::Large(file), .. }) = self.entries.get_mut(&id)
