@@ -174,7 +174,7 @@ impl Sender {
             entries: Entries::default(),
             layout: LayoutWriter::new(config.algorithm),
             space: LinearSpace::new(config.orphan_credit),
-            cache: BlockCache::new(config.limits.memory),
+            cache: BlockCache::new(config.limits.memory, config.limits.ahead),
             readings: BTreeMap::new(),
             reading_order: VecDeque::new(),
             repairs: 0,

@@ -87,6 +87,8 @@ pub(super) struct BlockCache {
     /// most, but for [`ALWAYS_SPARE`] of them.
     spare: Vec<Buffer>,
     budget: u64,
+    /// Nothing is read ahead beyond so many bytes not yet sent.
+    ahead: u64,
     /// Bytes in blocks, and reserved for reads under way.
     used: u64,
     /// Bytes in blocks that were not sent yet.
@@ -97,12 +99,13 @@ pub(super) struct BlockCache {
 }
 
 impl BlockCache {
-    pub(super) fn new(budget: u64) -> Self {
+    pub(super) fn new(budget: u64, ahead: u64) -> Self {
         Self {
             blocks: BTreeMap::new(),
             order: VecDeque::new(),
             spare: Vec::new(),
             budget,
+            ahead,
             used: 0,
             unsent: 0,
             peak: 0,
@@ -116,8 +119,12 @@ impl BlockCache {
     }
 
     /// Reserves room for a read of `bytes`, dropping sent blocks if little is
-    /// left that was read ahead. False if there is no room now.
+    /// left that was read ahead. False if there is no room now, or enough was
+    /// read ahead.
     pub(super) fn reserve(&mut self, bytes: u64) -> bool {
+        if self.unsent >= self.ahead {
+            return false;
+        }
         while self.used + bytes > self.budget {
             if self.unsent >= self.budget / 4 || !self.drop_oldest() {
                 return false;
@@ -373,7 +380,7 @@ mod tests {
 
     #[test]
     fn only_sent_blocks_give_way_and_come_back_when_asked_for() {
-        let mut cache = BlockCache::new(5 * BLOCK);
+        let mut cache = BlockCache::new(5 * BLOCK, u64::MAX);
         (0..4).for_each(|index| block(&mut cache, index, index != 0));
         assert!(!cache.reserve(BLOCK), "nothing was sent");
         let mut out = vec![0; BLOCK as usize];
@@ -391,8 +398,17 @@ mod tests {
     }
 
     #[test]
+    fn reading_ahead_waits_until_some_of_it_was_sent() {
+        let mut cache = BlockCache::new(8 * BLOCK, 2 * BLOCK);
+        (0..2).for_each(|index| block(&mut cache, index, true));
+        assert!(!cache.reserve(BLOCK), "two blocks wait to be sent");
+        assert_eq!(cache.copy(FILE, 0, &mut [0; 1]), Copied::Bytes(1));
+        block(&mut cache, 2, true);
+    }
+
+    #[test]
     fn acknowledged_blocks_leave_nothing_behind() {
-        let mut cache = BlockCache::new(8 * BLOCK);
+        let mut cache = BlockCache::new(8 * BLOCK, u64::MAX);
         (0..3).for_each(|index| block(&mut cache, index, true));
         assert_eq!(cache.acknowledged(FILE, 10..2 * BLOCK), 1);
         assert_eq!(cache.acknowledged(FILE, 0..10), 1);
@@ -404,7 +420,7 @@ mod tests {
 
     #[test]
     fn buffers_are_used_again_as_far_as_the_budget_goes() {
-        let mut cache = BlockCache::new(40 * BLOCK);
+        let mut cache = BlockCache::new(40 * BLOCK, u64::MAX);
         (0..36).for_each(|index| block(&mut cache, index, true));
         cache.acknowledged(FILE, 0..36 * BLOCK);
         assert_eq!(cache.spare.len(), 36);

@@ -73,6 +73,10 @@ pub struct Limits {
     /// small files wait for acknowledgements. What is read a second time may
     /// exceed it by half.
     pub memory: u64,
+    /// Bytes of that read and not yet sent, beside the reads under way, from
+    /// which on no more is read: what waits in memory for long has left the
+    /// processor's cache when its turn comes.
+    pub ahead: u64,
     /// File operations outstanding.
     pub operations: usize,
     /// Entries announced and not yet settled.
@@ -97,6 +101,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 64 << 20,
+            ahead: 8 << 20,
             operations: 32,
             entries: 65_536,
             announced: 64 << 20,
