@@ -63,8 +63,9 @@ pub trait WriteFile: ReadFile {
     fn preallocate(&self, length: u64) -> Result<()>;
 
     /// Brings what was written, and the length, to stable storage. Once an
-    /// error was returned nothing is known about bytes written before: they
-    /// have to be written again.
+    /// error was returned nothing is known about bytes written before, and every
+    /// later sync of this open file fails too: they have to be written again to
+    /// another.
     ///
     /// # Errors
     /// What the store reports.

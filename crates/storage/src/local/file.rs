@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
@@ -24,11 +24,27 @@ pub(super) struct LocalFile {
     handle: OwnedFd,
     /// The name it was opened by, for messages.
     path: StorePath,
+    syncs: Syncs,
+}
+
+/// Whether an open file could be synced so far. The kernel tells each open file
+/// only once that something of it could not be written, and takes it for
+/// written from then on: whoever asks again must not hear that all is well.
+#[derive(Debug, Default)]
+struct Syncs(OnceLock<Errno>);
+
+impl Syncs {
+    fn attempt(&self, sync: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
+        match self.0.get() {
+            Some(failed) => Err(*failed),
+            None => uninterrupted(sync).inspect_err(|errno| drop(self.0.set(*errno))),
+        }
+    }
 }
 
 impl LocalFile {
     pub(super) fn new(handle: OwnedFd, path: &StorePath) -> Self {
-        Self { handle, path: path.clone() }
+        Self { handle, path: path.clone(), syncs: Syncs::default() }
     }
 
     /// Refuses what ends where no offset of the system reaches.
@@ -135,11 +151,11 @@ impl WriteFile for LocalFile {
     }
 
     fn sync_data(&self) -> Result<()> {
-        uninterrupted(|| rustix::fs::fdatasync(&self.handle)).map_err(self.fail(Operation::Sync))
+        self.syncs.attempt(|| rustix::fs::fdatasync(&self.handle)).map_err(self.fail(Operation::Sync))
     }
 
     fn sync_all(&self) -> Result<()> {
-        uninterrupted(|| rustix::fs::fsync(&self.handle)).map_err(self.fail(Operation::Sync))
+        self.syncs.attempt(|| rustix::fs::fsync(&self.handle)).map_err(self.fail(Operation::Sync))
     }
 
     fn set_attributes(&self, wanted: &Attributes) -> Result<()> {
@@ -197,5 +213,19 @@ pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> rustix::io::Result<T>) 
             Err(Errno::INTR) => {}
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_could_not_be_synced_is_never_taken_for_synced() {
+        let syncs = Syncs::default();
+        assert_eq!(syncs.attempt(|| Ok(())), Ok(()));
+        let mut signals = vec![Errno::NOSPC, Errno::INTR];
+        assert_eq!(syncs.attempt(|| signals.pop().map_or(Ok(()), Err)), Err(Errno::NOSPC));
+        assert_eq!(syncs.attempt(|| Ok(())), Err(Errno::NOSPC), "the kernel tells of it only once");
     }
 }
