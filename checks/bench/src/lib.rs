@@ -6,7 +6,8 @@
 //! [`memory`] what processes take of memory, [`processor`] of CPU time;
 //! [`floor`] is what a transfer costs at least. [`server`] is the other end of
 //! a run, [`network`] where the ends are, [`scratch`] what stands around them.
-//! The runs themselves are the examples: `lab`, `memory`, `flood`, `cpu`.
+//! The runs themselves are the examples: `lab`, `memory`, `flood`, `cpu`,
+//! `sessions`.
 #![forbid(unsafe_code)]
 
 pub mod floor;

@@ -37,7 +37,9 @@ impl Syncs {
     fn attempt(&self, sync: impl FnMut() -> rustix::io::Result<()>) -> rustix::io::Result<()> {
         match self.0.get() {
             Some(failed) => Err(*failed),
-            None => uninterrupted(sync).inspect_err(|errno| drop(self.0.set(*errno))),
+            None => uninterrupted(sync).inspect_err(|errno| {
+                let _ = self.0.set(*errno);
+            }),
         }
     }
 }
