@@ -4,10 +4,11 @@
 //! [`pipeline`] a whole transfer on one thread, for counting what a megabyte does.
 //! [`lab`] measures the client over a line between two network namespaces,
 //! [`memory`] what processes take of memory, [`processor`] of CPU time;
-//! [`floor`] is what a transfer costs at least. [`server`] is the other end of
-//! a run, [`network`] where the ends are, [`scratch`] what stands around them.
+//! [`floor`] is what a transfer costs at least, [`trees`] what a tree of small
+//! files does. [`server`] is the other end of a run, [`network`] where the ends
+//! are, [`scratch`] what stands around them.
 //! The runs themselves are the examples: `lab`, `memory`, `flood`, `cpu`,
-//! `sessions`.
+//! `sessions`, `small`.
 #![forbid(unsafe_code)]
 
 pub mod floor;
@@ -21,3 +22,4 @@ mod protection;
 pub mod protocol;
 pub mod scratch;
 pub mod server;
+pub mod trees;
