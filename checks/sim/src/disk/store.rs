@@ -348,6 +348,10 @@ impl Store for Disk {
         })
     }
 
+    fn sync_directories(&self, paths: &[StorePath]) -> Result<()> {
+        paths.iter().try_for_each(|path| self.sync_directory(path))
+    }
+
     fn lock(&self, path: &StorePath) -> Result<LockGuard> {
         self.act(Operation::Lock, path, false, |state| {
             let number = file_or_new(state, path)?;

@@ -55,6 +55,7 @@ pub const CHECKS: &[Check] = &[
     ("an_empty_directory_lists_nothing", listing::an_empty_directory_lists_nothing),
     ("publishing_replaces", publish::publishing_replaces),
     ("many_files_are_synced_together", publish::many_files_are_synced_together),
+    ("many_directories_are_synced_together", names::many_directories_are_synced_together),
     ("publishing_spares_what_exists", publish::publishing_spares_what_exists),
     ("publishing_never_replaces_a_directory", publish::publishing_never_replaces_a_directory),
     ("a_failed_publish_changes_nothing", publish::a_failed_publish_changes_nothing),

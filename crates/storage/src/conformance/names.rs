@@ -137,3 +137,19 @@ pub(super) fn a_directory_made_again_is_used(place: &Place<'_>) {
         assert_fails(place.store.create(&place.path("d/f")), ErrorKind::NotFound);
     }
 }
+
+pub(super) fn many_directories_are_synced_together(place: &Place<'_>) {
+    place.store.sync_directories(&[]).expect("nothing is synced");
+    let names: Vec<String> = (0..40).map(|i| format!("d{i}")).collect();
+    names.iter().for_each(|name| place.make_directory(name));
+    let directories: Vec<_> = names.iter().map(|name| place.path(name)).collect();
+    place.store.sync_directories(&directories[..3]).expect("a few are synced");
+    place.store.sync_directories(&directories).expect("all are synced");
+    let mut with_others = directories.clone();
+    with_others.push(place.path("missing"));
+    assert_fails(place.store.sync_directories(&with_others), ErrorKind::NotFound);
+    place.write("file", b"");
+    with_others.pop();
+    with_others.push(place.path("file"));
+    assert_fails(place.store.sync_directories(&with_others), ErrorKind::NotADirectory);
+}

@@ -280,6 +280,15 @@ impl Store for LocalStore {
         }
     }
 
+    fn sync_directories(&self, paths: &[StorePath]) -> Result<()> {
+        let found = |path: &StorePath| {
+            let directory = self.root.directory(path.as_bytes())?;
+            Ok(attributes::metadata(&rustix::fs::fstat(directory)?).device)
+        };
+        let together = self.batch.sync_directories(paths.len(), || paths.iter().map(found).collect());
+        if together { Ok(()) } else { paths.iter().try_for_each(|path| self.sync_directory(path)) }
+    }
+
     fn lock(&self, path: &StorePath) -> Result<LockGuard> {
         match self.on_name(path, |parent, name| Ok(names::lock(parent, name)?)) {
             Ok(held) => Ok(LockGuard::new(held)),

@@ -300,6 +300,10 @@ impl Store for MemoryStore {
         }
     }
 
+    fn sync_directories(&self, paths: &[StorePath]) -> Result<()> {
+        paths.iter().try_for_each(|path| self.sync_directory(path))
+    }
+
     fn lock(&self, path: &StorePath) -> Result<LockGuard> {
         let file = self.file_or_new(Operation::Lock, path)?;
         let held = MemoryLock::take(file.node());
