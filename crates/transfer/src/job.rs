@@ -377,6 +377,15 @@ impl Job {
         [engine, patience].into_iter().flatten().min()
     }
 
+    /// Tells from now on only of entries that failed, were left out or are sent
+    /// again: nobody listens to the rest.
+    pub fn tell_failures_only(&mut self) {
+        match &mut self.engine {
+            Engine::Sending(sender) => sender.tell_failures_only(),
+            Engine::Receiving(receiver) => receiver.tell_failures_only(),
+        }
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = match &mut self.engine {

@@ -50,6 +50,7 @@ mod operation;
 mod read;
 mod reading;
 mod space;
+mod unread;
 mod verdicts;
 mod walk;
 
@@ -62,7 +63,7 @@ use limosa_wire::{Code, EntryId, Offset};
 use thiserror::Error;
 
 pub use config::{Destination, Keep, Limits, SenderConfig, Source, SourceExtent};
-pub use operation::{SourceDone, SourceOperation, SourceOutcome, SourceWork, Ticket, perform};
+pub use operation::{SourceDone, SourceOperation, SourceOutcome, SourceWork, Ticket, WholeRead, perform};
 
 use announce::{Retake, Staging};
 use cache::{BlockCache, BlockKey, Copied};
@@ -70,6 +71,7 @@ use entries::Entries;
 use layout::LayoutWriter;
 use reading::Reading;
 use space::{LinearSpace, Owner};
+use unread::{Batches, Unread};
 use walk::Walk;
 
 use crate::event::{Event, Progress};
@@ -103,7 +105,10 @@ enum Errand {
     /// An entry on its way to be announced, by number in the staging queue.
     Stage {
         number: u64,
-        reserved: u64,
+    },
+    /// Small files on their way to be announced.
+    Wholes {
+        numbers: Vec<u64>,
     },
     Open(Owner),
     FindData(Owner),
@@ -128,6 +133,7 @@ pub struct Sender {
     walk: Walk,
     walked: bool,
     staging: Staging,
+    unread: Unread,
     entries: Entries,
     layout: LayoutWriter,
     space: LinearSpace,
@@ -145,6 +151,8 @@ pub struct Sender {
     next_ticket: u64,
     verdicts: Vec<u8>,
     events: VecDeque<Event>,
+    /// Whether somebody wants to know what happens to each entry.
+    tells_entries: bool,
     progress: Progress,
     tally: Summary,
     /// What the other end counted, once it is done.
@@ -171,6 +179,7 @@ impl Sender {
             walk: Walk::new(sources, config.symlinks, config.limits.page),
             walked: false,
             staging: Staging::default(),
+            unread: Unread::default(),
             entries: Entries::default(),
             layout: LayoutWriter::new(config.algorithm),
             space: LinearSpace::new(config.orphan_credit),
@@ -185,6 +194,7 @@ impl Sender {
             next_ticket: 0,
             verdicts: Vec::new(),
             events: VecDeque::new(),
+            tells_entries: true,
             progress: Progress::default(),
             tally: Summary::default(),
             complete: None,
@@ -207,7 +217,8 @@ impl Sender {
                 let step = self.walk.resume(done.result);
                 self.walked(step);
             }
-            Errand::Stage { number, reserved } => self.staged(number, reserved, done.result),
+            Errand::Stage { number } => self.staged(number, done.result),
+            Errand::Wholes { numbers } => self.wholes_read(&numbers, done.result),
             Errand::Open(owner) => self.opened(owner, done.result),
             Errand::FindData(owner) => self.found_data(owner, done.result),
             Errand::Block { owner, file } => self.block_read(owner, &file, done.result),
@@ -315,6 +326,12 @@ impl Sender {
         self.complete.is_some()
     }
 
+    /// Tells from now on only of entries that failed, were left out or are sent
+    /// again: nobody listens to the rest.
+    pub fn tell_failures_only(&mut self) {
+        self.tells_entries = false;
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -364,6 +381,7 @@ impl Sender {
         self.run_readings();
         self.announce_staged();
         self.run_walk();
+        self.read_unread(Batches::All);
         self.announce_staged();
         self.run_readings();
         self.finish_layout();
@@ -392,6 +410,13 @@ impl Sender {
 
     fn report(&mut self, event: Event) {
         self.events.push_back(event);
+    }
+
+    /// Reports what happened to an entry, if anybody listens.
+    fn report_entry(&mut self, event: impl FnOnce() -> Event) {
+        if self.tells_entries {
+            self.report(event());
+        }
     }
 
     fn layout_has_room(&self) -> bool {

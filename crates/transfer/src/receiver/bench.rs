@@ -11,18 +11,25 @@ use limosa_wire::setup::Durability;
 use limosa_wire::{Code, EntryId};
 
 use super::memory::Memory;
-use super::operation::{DestinationOperation, DestinationWork, Ticket, WriteWhole};
+use super::operation::{DestinationOperation, DestinationWork, NameWork, Ticket, WriteWhole};
 use super::options::ReceiverOptions;
 use super::verdicts::Verdicts;
 use crate::event::Event;
 
 /// Most small files written by one operation: they are synced together.
-const BATCH_FILES: usize = 128;
+const BATCH_FILES: usize = 512;
 /// Most bytes written by one such operation.
 const BATCH_BYTES: u64 = 8 << 20;
-/// Most such operations at a time: while they are under way, the next batch
-/// grows.
-const BATCHES: usize = 4;
+/// Most such operations at a time: one writes while the other is synced, and
+/// meanwhile the next batch grows. More would only wait for each other: the
+/// kernel lets one thread at a time change a directory.
+const BATCHES: usize = 2;
+/// While such an operation is under way, another one is worth its way to a
+/// thread and back with so many files, or so many bytes.
+const WORTH_FILES: usize = 32;
+const WORTH_BYTES: u64 = 1 << 20;
+/// Most directories, links and removals in one operation.
+const BATCH_NAMES: usize = 512;
 /// Directories whose names wait to be synced together.
 const MAX_UNSYNCED: usize = 1024;
 
@@ -33,6 +40,8 @@ pub(super) enum Purpose {
     Entry(EntryId, Wait),
     /// Files that were whole in memory.
     Wholes(Vec<EntryId>),
+    /// Directories, links and removals.
+    Names(Vec<(EntryId, Wait)>),
     /// Sync of directories.
     SyncDirectories,
 }
@@ -67,6 +76,8 @@ pub(super) struct Bench {
     pub(super) memory: Memory,
     pub(super) verdicts: Verdicts,
     pub(super) events: VecDeque<Event>,
+    /// Whether somebody wants to know what happens to each entry.
+    pub(super) tells_entries: bool,
     pub(super) summary: Summary,
     /// The latest time heard of.
     pub(super) now: Time,
@@ -88,6 +99,9 @@ pub(super) struct Bench {
     /// Their entries.
     ready_entries: VecDeque<EntryId>,
     batches: usize,
+    /// Directories, links and removals that wait for those under way.
+    names: VecDeque<(EntryId, Wait, NameWork)>,
+    names_under_way: bool,
     queue: VecDeque<DestinationOperation>,
     outstanding: HashMap<Ticket, (Purpose, u64)>,
     next_ticket: u64,
@@ -103,6 +117,7 @@ impl Bench {
             options,
             verdicts: Verdicts::default(),
             events: VecDeque::new(),
+            tells_entries: true,
             summary: Summary::default(),
             now: Time::ZERO,
             announced: 0,
@@ -114,9 +129,18 @@ impl Bench {
             ready: VecDeque::new(),
             ready_entries: VecDeque::new(),
             batches: 0,
+            names: VecDeque::new(),
+            names_under_way: false,
             queue: VecDeque::new(),
             outstanding: HashMap::new(),
             next_ticket: 0,
+        }
+    }
+
+    /// Tells what happened to an entry, if anybody listens.
+    pub(super) fn tell_entry(&mut self, event: impl FnOnce() -> Event) {
+        if self.tells_entries {
+            self.events.push_back(event());
         }
     }
 
@@ -147,9 +171,26 @@ impl Bench {
         DestinationOperation { ticket, work }
     }
 
+    /// Asks for something to be done to a name that is no file's, together with
+    /// others and in order.
+    pub(super) fn ask_name(&mut self, entry: EntryId, wait: Wait, work: NameWork) {
+        self.names.push_back((entry, wait, work));
+    }
+
     /// The next operation to be executed.
     pub(super) fn next_operation(&mut self) -> Option<DestinationOperation> {
-        self.queue.pop_front().or_else(|| self.next_batch())
+        self.queue.pop_front().or_else(|| self.next_names()).or_else(|| self.next_batch())
+    }
+
+    /// Names that wait, in one operation; one such at a time keeps their order.
+    fn next_names(&mut self) -> Option<DestinationOperation> {
+        if self.names.is_empty() || self.names_under_way {
+            return None;
+        }
+        self.names_under_way = true;
+        let count = self.names.len().min(BATCH_NAMES);
+        let (entries, works) = self.names.drain(..count).map(|(entry, wait, work)| ((entry, wait), work)).unzip();
+        Some(self.register(Purpose::Names(entries), 0, DestinationWork::Names(works)))
     }
 
     /// Small files that are ready, in one operation.
@@ -159,13 +200,17 @@ impl Bench {
         }
         let mut bytes = 0;
         let fits = self.ready.iter().take(BATCH_FILES).take_while(|whole| {
-            bytes += whole.bytes.len() as u64;
-            bytes <= BATCH_BYTES
+            let more = bytes + whole.bytes.len() as u64;
+            let fits = bytes == 0 || more <= BATCH_BYTES;
+            bytes = if fits { more } else { bytes };
+            fits
         });
         let count = fits.count();
+        if self.batches > 0 && count < WORTH_FILES && bytes < WORTH_BYTES {
+            return None;
+        }
         let files: Vec<WriteWhole> = self.ready.drain(..count).collect();
         let entries = self.ready_entries.drain(..count).collect();
-        let bytes = files.iter().map(|whole| whole.bytes.len() as u64).sum();
         self.batches += 1;
         Some(self.register(Purpose::Wholes(entries), bytes, DestinationWork::WriteWholes(files)))
     }
@@ -174,25 +219,33 @@ impl Bench {
     pub(super) fn redeem(&mut self, ticket: Ticket) -> Option<Purpose> {
         let (purpose, bytes) = self.outstanding.remove(&ticket)?;
         self.memory.drain(bytes);
-        if matches!(purpose, Purpose::Wholes(_)) {
-            self.batches -= 1;
+        match purpose {
+            Purpose::Wholes(_) => self.batches -= 1,
+            Purpose::Names(_) => self.names_under_way = false,
+            _ => {}
         }
         Some(purpose)
     }
 
     /// Whether operations are outstanding.
     pub(super) fn is_busy(&self) -> bool {
-        !self.outstanding.is_empty() || !self.ready.is_empty()
+        !self.outstanding.is_empty() || !self.ready.is_empty() || !self.names.is_empty()
     }
 
     /// A name in the directory of `path` was made or changed, or was found as
-    /// it should be: a session that was killed may have left it unsynced.
-    pub(super) fn touch_directory_of(&mut self, path: &StorePath) {
+    /// it should be: a session that was killed may have left it unsynced. So
+    /// may be those of directories on the way from `announced`, which were made
+    /// for it.
+    pub(super) fn touch_directory_of(&mut self, path: &StorePath, announced: Option<&StorePath>) {
         if self.options.durability == Durability::None {
             return;
         }
-        if let Some(parent) = path.parent() {
-            self.unsynced.insert(parent);
+        let mut next = path.parent();
+        while let Some(directory) = next {
+            next = directory.parent().filter(|_| announced != Some(&directory));
+            if !self.unsynced.insert(directory) {
+                break;
+            }
         }
         if self.unsynced.len() > MAX_UNSYNCED {
             self.sync_directories();

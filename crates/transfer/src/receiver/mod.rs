@@ -35,6 +35,7 @@ mod large;
 mod memory;
 pub mod naming;
 pub mod operation;
+mod numbers;
 mod options;
 mod perform;
 mod records;
@@ -46,6 +47,7 @@ mod verdicts;
 mod whole;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasherDefault;
 
 use limosa_seal::ContentHasher;
 use limosa_storage::StorePath;
@@ -58,6 +60,7 @@ use limosa_wire::{Code, EntryId, Offset};
 use self::bench::{Bench, Purpose};
 use self::landing::Landing;
 use self::large::LargeFile;
+use self::numbers::NumberHasher;
 use self::operation::DestinationDone;
 use self::space::LinearSpace;
 use self::tree::Directory;
@@ -134,7 +137,7 @@ pub struct Receiver {
     landing: Option<Landing>,
     /// Announced directories above the present entry, outermost first.
     ancestors: Vec<EntryId>,
-    entries: HashMap<EntryId, Entry>,
+    entries: HashMap<EntryId, Entry, BuildHasherDefault<NumberHasher>>,
     /// Destinations of files whose sources changed and that were not announced
     /// again yet. Charged like entries.
     retaken: HashSet<StorePath>,
@@ -160,7 +163,7 @@ impl Receiver {
             next_id: EntryId(0),
             landing: None,
             ancestors: Vec::new(),
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             retaken: HashSet::new(),
             progress: Progress::default(),
         })
@@ -208,6 +211,7 @@ impl Receiver {
         match self.bench.redeem(ticket) {
             Some(Purpose::Entry(entry, wait)) => self.resume_entry(entry, wait, result),
             Some(Purpose::Wholes(entries)) => self.wholes_written(entries, result),
+            Some(Purpose::Names(entries)) => self.names_done(entries, result),
             Some(Purpose::SyncDirectories) => {
                 if let Err(error) = result {
                     self.report_failed(None, error.path().clone(), Failure::from(&error));
@@ -254,6 +258,12 @@ impl Receiver {
     #[must_use]
     pub fn has_verdicts(&self) -> bool {
         !self.bench.verdicts.is_empty()
+    }
+
+    /// Tells from now on only of entries that failed or are sent again: nobody
+    /// listens to the rest.
+    pub fn tell_failures_only(&mut self) {
+        self.bench.tells_entries = false;
     }
 
     /// The next event.

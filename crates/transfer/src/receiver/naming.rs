@@ -26,7 +26,8 @@ const DIGITS: usize = 16;
 pub struct PartialNames {
     user: Vec<u8>,
     transfer: [u8; 16],
-    session: [u8; 16],
+    /// Where the numbers begin of files that no other session continues.
+    first: u64,
     suffix: Vec<u8>,
 }
 
@@ -35,14 +36,16 @@ impl PartialNames {
     /// [`Request::transfer`](limosa_wire::setup::Request::transfer)).
     #[must_use]
     pub fn new(user: &[u8], transfer: [u8; 16]) -> Self {
-        Self { user: user.to_vec(), transfer, session: [0; 16], suffix: DEFAULT_SUFFIX.as_bytes().to_vec() }
+        let names = Self { user: user.to_vec(), transfer, first: 0, suffix: DEFAULT_SUFFIX.as_bytes().to_vec() };
+        names.with_session([0; 16])
     }
 
     /// Sets random bytes of this session: the same transfer may run twice at a
     /// time.
     #[must_use]
     pub fn with_session(mut self, session: [u8; 16]) -> Self {
-        self.session = session;
+        let digits = partial_name(&[&self.user, &self.transfer, &session]);
+        self.first = u64::from_str_radix(&digits, 16).expect("partial names are sixteen hexadecimal digits");
         self
     }
 
@@ -75,9 +78,9 @@ impl PartialNames {
 
     /// Partial file of one without a journal.
     pub(crate) fn unjournaled(&self, to: &StorePath, entry: EntryId) -> Result<StorePath, PathError> {
-        let (parent, name) = split(to)?;
-        let parts: [&[u8]; 5] = [name.as_bytes(), &self.user, &self.transfer, &self.session, &entry.0.to_be_bytes()];
-        let digits = partial_name(&parts);
+        let (parent, _) = split(to)?;
+        // Of a million files, so nothing is digested for each.
+        let digits = format!("{:016x}", self.first.wrapping_add(entry.0));
         self.sibling(&parent, &digits, &self.suffix)
     }
 

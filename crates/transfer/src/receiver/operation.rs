@@ -37,32 +37,10 @@ pub struct DestinationOperation {
 pub enum DestinationWork {
     /// See what stands where a file is to go.
     Inspect(Box<Inspect>),
-    /// Make a directory, or take the one that is there, so that its owner may
-    /// write in it.
-    MakeDirectory {
-        /// Where.
-        path: StorePath,
-        /// How directories on the way are made.
-        parents: Parents,
-        /// Whether the directory will get a mode of its own at the end: then
-        /// one that is there is opened to its owner meanwhile.
-        open_to_owner: bool,
-    },
-    /// Give a directory its attributes, after its last entry.
-    FinishDirectory {
-        /// Which.
-        path: StorePath,
-        /// What it gets.
-        attributes: Attributes,
-        /// Whether the names in it are synced first.
-        sync: bool,
-    },
+    /// Make or finish what is no file, in this order.
+    Names(Vec<NameWork>),
     /// Sync the names in these directories.
     SyncDirectories(Vec<StorePath>),
-    /// Make a symbolic link.
-    MakeLink(Box<MakeLink>),
-    /// Remove a file, a link or an empty directory.
-    Remove(StorePath),
     /// Write files that are whole in memory, and publish them.
     WriteWholes(Vec<WriteWhole>),
     /// Open the partial file of a larger one.
@@ -103,6 +81,37 @@ pub enum DestinationWork {
     },
 }
 
+/// What is to be done to a name that is no file's.
+#[derive(Debug)]
+pub enum NameWork {
+    /// Make a directory, or take the one that is there, so that its owner may
+    /// write in it.
+    MakeDirectory {
+        /// Where.
+        path: StorePath,
+        /// How directories on the way are made.
+        parents: Parents,
+        /// Whether the directory will get a mode of its own at the end: then
+        /// one that is there is opened to its owner meanwhile.
+        open_to_owner: bool,
+        /// Whether its name is synced before this is done.
+        sync: bool,
+    },
+    /// Give a directory its attributes, after its last entry.
+    FinishDirectory {
+        /// Which.
+        path: StorePath,
+        /// What it gets.
+        attributes: Attributes,
+        /// Whether the names in it are synced first.
+        sync: bool,
+    },
+    /// Make a symbolic link.
+    MakeLink(Box<MakeLink>),
+    /// Remove a file, a link or an empty directory.
+    Remove(StorePath),
+}
+
 /// A partial file, open.
 #[derive(Debug)]
 pub struct Partial {
@@ -139,8 +148,6 @@ pub(super) struct Journal {
 pub struct Parents {
     /// Their permission bits.
     pub mode: u32,
-    /// Whether their names are synced.
-    pub sync: bool,
 }
 
 /// See what stands where a file is to go.
@@ -281,6 +288,8 @@ pub enum DestinationOutput {
     },
     /// A block is on disk (or in its cache) and has this digest.
     Digested(Digest),
+    /// What became of each of several names, in their order.
+    Names(Vec<Result<()>>),
     /// What became of each of several whole files, in their order.
     Wholes(Vec<Result<WholeOutcome>>),
 }

@@ -173,6 +173,6 @@ impl ReceiverOptions {
 
     /// How directories are made that nobody announced.
     pub(super) fn parents(&self) -> super::operation::Parents {
-        super::operation::Parents { mode: self.directory_mode, sync: self.durability != Durability::None }
+        super::operation::Parents { mode: self.directory_mode }
     }
 }

@@ -1,23 +1,21 @@
 //! Executes operations of the receiving engine on a store. Blocks: for a
 //! thread that may.
 
+mod names;
 mod partial;
 mod whole;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use limosa_seal::ContentAlgorithm;
 use limosa_storage::{
-    Attributes, ErrorKind, FollowLinks, Kind, Metadata, Operation, Overwrite, ReadFile, Result, Staged, StorageError,
-    Store, StorePath, make_directories,
+    Attributes, ErrorKind, FollowLinks, Metadata, ReadFile, Result, Store, StorePath, make_directories,
 };
 use limosa_wire::layout::Digest;
 
-use super::operation::{DestinationDone, DestinationOutput, DestinationWork, MakeLink, Parents, WriteBlock};
+use super::operation::{DestinationDone, DestinationOutput, DestinationWork, Parents, WriteBlock};
 use crate::content::PORTION;
-
-/// What the owner of a directory needs to work in it.
-const OWNER_RIGHTS: u32 = 0o700;
 
 /// Executes one operation. What fails is cleaned up as far as it can be; the
 /// completion belongs to [`Receiver::completed`](super::Receiver::completed).
@@ -26,15 +24,8 @@ pub fn perform(store: &dyn Store, work: DestinationWork) -> DestinationDone {
     let mut buffers = Vec::new();
     let result = match work {
         DestinationWork::Inspect(inspect) => partial::inspect(store, &inspect).map(DestinationOutput::Inspected),
-        DestinationWork::MakeDirectory { path, parents, open_to_owner } => {
-            done(make_directory(store, &path, parents, open_to_owner))
-        }
-        DestinationWork::FinishDirectory { path, attributes, sync } => {
-            done(finish_directory(store, &path, &attributes, sync))
-        }
+        DestinationWork::Names(works) => Ok(DestinationOutput::Names(names::work(store, &works))),
         DestinationWork::SyncDirectories(paths) => done(sync_directories(store, &paths)),
-        DestinationWork::MakeLink(link) => done(make_link(store, &link)),
-        DestinationWork::Remove(path) => done(remove(store, &path)),
         DestinationWork::WriteWholes(files) => {
             let outcomes = whole::write(store, &files);
             buffers.extend(files.into_iter().map(|file| file.bytes));
@@ -91,100 +82,47 @@ fn with_parents<T>(
     }
 }
 
-/// Makes a directory and those above it that are missing, for good.
+/// Makes a directory and those above it that are missing. Their names are
+/// synced with those of the entries below.
 fn make_unannounced(store: &dyn Store, path: &StorePath, parents: Parents) -> Result<()> {
     for made in make_directories(store, path)? {
         store.set_attributes(&made, &Attributes::default().with_mode(parents.mode))?;
-        if parents.sync
-            && let Some(parent) = made.parent()
-        {
-            store.sync_directory(&parent)?;
-        }
     }
     Ok(())
 }
 
-fn make_directory(store: &dyn Store, path: &StorePath, parents: Parents, open_to_owner: bool) -> Result<()> {
-    if path.is_root() {
+/// Syncs the names in directories, together where that is possible.
+fn sync_directories(store: &dyn Store, paths: &[StorePath]) -> Result<()> {
+    if store.sync_directories(paths).is_ok() {
         return Ok(());
     }
-    match with_parents(store, path, parents, || store.make_directory(path)) {
-        Ok(()) => match path.parent() {
-            Some(parent) if parents.sync => store.sync_directory(&parent),
-            _ => Ok(()),
-        },
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => take_directory(store, path, open_to_owner),
-        Err(error) => Err(error),
-    }
+    paths.iter().try_for_each(|path| sync_directory(store, path))
 }
 
-/// Uses the directory that is there.
-fn take_directory(store: &dyn Store, path: &StorePath, open_to_owner: bool) -> Result<()> {
-    let found = store.metadata(path, FollowLinks::Yes)?;
-    if !found.is_directory() {
-        return Err(StorageError::new(ErrorKind::NotADirectory, Operation::MakeDirectory, path));
-    }
-    if open_to_owner && found.mode & OWNER_RIGHTS != OWNER_RIGHTS {
-        // Another's directory cannot be opened up; whether its entries can be
-        // made shows with each of them.
-        let _ = store.set_attributes(path, &Attributes::default().with_mode(found.mode | OWNER_RIGHTS));
-    }
-    Ok(())
-}
-
-fn finish_directory(store: &dyn Store, path: &StorePath, attributes: &Attributes, sync: bool) -> Result<()> {
-    if sync {
-        // First: its final mode may forbid to open it.
-        store.sync_directory(path)?;
-    }
-    if *attributes == Attributes::default() { Ok(()) } else { store.set_attributes(path, attributes) }
-}
-
-fn sync_directories(store: &dyn Store, paths: &[StorePath]) -> Result<()> {
-    for path in paths {
-        match store.sync_directory(path) {
-            // Removed again by an entry that came later, or by somebody else.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            // It may be written to but not read, so nobody can sync it.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
-            result => result?,
-        }
-    }
-    Ok(())
-}
-
-fn remove(store: &dyn Store, path: &StorePath) -> Result<()> {
-    let result = match store.remove(path) {
-        Err(error) if error.kind() == ErrorKind::IsADirectory => store.remove_directory(path),
-        result => result,
-    };
-    match result {
+fn sync_directory(store: &dyn Store, path: &StorePath) -> Result<()> {
+    match store.sync_directory(path) {
+        // Removed again by an entry that came later, or by somebody else.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        // It may be written to but not read, so nobody can sync it.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         result => result,
     }
 }
 
-fn make_link(store: &dyn Store, link: &MakeLink) -> Result<()> {
-    if let Some(found) = find(store, &link.to)?
-        && found.kind == Kind::Symlink
-        && link.publish.overwrite == Overwrite::Replace
-        && store.read_link(&link.to)? == link.target
-    {
-        return store.set_attributes(&link.to, &link.attributes);
-    }
-    let made = with_parents(store, &link.staged, link.parents, || {
-        match store.make_link(&link.staged, &link.target) {
-            // Left behind by a session that was killed.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                store.remove(&link.staged)?;
-                store.make_link(&link.staged, &link.target)
+/// The directories of these paths and all above them: for one of the paths to
+/// be there for good, the names in each of them have to be.
+fn directories_above<'a>(paths: impl Iterator<Item = &'a StorePath>) -> Vec<StorePath> {
+    let mut above = BTreeSet::new();
+    for path in paths {
+        let mut next = path.parent();
+        while let Some(directory) = next {
+            next = directory.parent();
+            if !above.insert(directory) {
+                break;
             }
-            result => result,
         }
-    });
-    made.and_then(|()| store.set_attributes(&link.staged, &link.attributes))
-        .and_then(|()| store.publish(Staged::Link { path: &link.staged }, &link.to, link.publish))
-        .inspect_err(|_| forget(store, &link.staged))
+    }
+    above.into_iter().collect()
 }
 
 /// Removes what is of no use any more; that it cannot be removed changes

@@ -2,13 +2,13 @@
 
 use limosa_storage::StorePath;
 use limosa_wire::layout::{self, Digest, EntryKind, Extent, LayoutRecord, MAX_CHUNKS, Outcome, SourceIdentity};
-use limosa_wire::setup::{Overwrite, ResumeLevel};
+use limosa_wire::setup::{Durability, Overwrite, ResumeLevel};
 use limosa_wire::{Code, EntryId, Offset};
 
 use super::bench::{Wait, timestamp};
 use super::error::{ReceiverError, code_of_path};
 use super::large::{Announced, LargeFile};
-use super::operation::{DestinationWork, Inspect, MakeLink};
+use super::operation::{DestinationWork, Inspect, MakeLink, NameWork};
 use super::step::Step;
 use super::tree::Directory;
 use super::whole::WholeFile;
@@ -164,7 +164,7 @@ impl Receiver {
             EntryKind::Symlink { .. } => event::Announced::Symlink,
             EntryKind::Removal => event::Announced::Removal,
         };
-        self.bench.events.push_back(Event::Announced { entry: id, path, what });
+        self.bench.tell_entry(|| Event::Announced { entry: id, path, what });
         let attributes = entry.attributes;
         match entry.kind {
             EntryKind::File { size, chunk_log2, identity } => {
@@ -174,7 +174,7 @@ impl Receiver {
             EntryKind::Symlink { target } => self.accept_link(id, to, target, &attributes),
             EntryKind::Removal => {
                 self.insert(id, Body::Simple(to.clone()));
-                self.bench.ask(id, Wait::Made, 0, DestinationWork::Remove(to));
+                self.bench.ask_name(id, Wait::Made, NameWork::Remove(to));
             }
         }
     }
@@ -213,7 +213,8 @@ impl Receiver {
         let attributes = self.bench.directory_attributes(attributes);
         self.insert(id, Body::Directory(Directory::new(to.clone(), attributes)));
         self.ancestors.push(id);
-        self.bench.ask(id, Wait::Made, 0, DestinationWork::MakeDirectory { path: to, parents, open_to_owner });
+        let sync = self.bench.options.durability == Durability::Strict;
+        self.bench.ask_name(id, Wait::Made, NameWork::MakeDirectory { path: to, parents, open_to_owner, sync });
     }
 
     fn accept_link(&mut self, id: EntryId, to: StorePath, target: Vec<u8>, attributes: &layout::Attributes) {
@@ -234,7 +235,7 @@ impl Receiver {
             publish: options.publish(),
             parents: options.parents(),
         };
-        self.bench.ask(id, Wait::Made, 0, DestinationWork::MakeLink(Box::new(link)));
+        self.bench.ask_name(id, Wait::Made, NameWork::MakeLink(Box::new(link)));
     }
 
     fn accept_file(&mut self, id: EntryId, to: StorePath, attributes: &layout::Attributes, record: FileRecord) {

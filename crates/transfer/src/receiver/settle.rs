@@ -7,7 +7,7 @@ use limosa_wire::{Code, EntryId};
 use super::bench::Wait;
 use super::operation::{DestinationOutput, Inspection};
 use super::step::Step;
-use super::{Body, Phase, Receiver};
+use super::{Body, Entry, Phase, Receiver};
 use crate::event::Event;
 use crate::failure::Failure;
 
@@ -42,6 +42,23 @@ impl Receiver {
                 let step = file.written(outcome, &mut self.bench);
                 self.apply(id, step);
             }
+        }
+    }
+
+    /// What was asked for names is done, or not.
+    pub(super) fn names_done(
+        &mut self,
+        entries: Vec<(EntryId, Wait)>,
+        result: Result<DestinationOutput, StorageError>,
+    ) {
+        let outcomes = match result {
+            Ok(DestinationOutput::Names(outcomes)) => outcomes,
+            // `perform` gives nothing else for this operation.
+            Ok(_) => Vec::new(),
+            Err(error) => entries.iter().map(|_| Err(error.clone())).collect(),
+        };
+        for ((id, wait), outcome) in entries.into_iter().zip(outcomes) {
+            self.resume_entry(id, wait, outcome.map(|()| DestinationOutput::Done));
         }
     }
 
@@ -82,7 +99,7 @@ impl Receiver {
             (Wait::Finished, Err(error)) => self.apply(id, Step::Failed(Failure::from(&error))),
             (_, Ok(_)) => {
                 directory.made();
-                self.bench.touch_directory_of(&directory.path().clone());
+                self.touch_directory_of(id);
                 self.finish_directory(id);
             }
             (_, Err(error)) => {
@@ -92,6 +109,13 @@ impl Receiver {
                 self.finish_directory(id);
             }
         }
+    }
+
+    /// The name of an entry has to be synced some time.
+    fn touch_directory_of(&mut self, id: EntryId) {
+        let Some(entry) = self.entries.get(&id) else { return };
+        let parent = entry.parent.and_then(|parent| self.entries.get(&parent));
+        self.bench.touch_directory_of(entry.path(), parent.map(Entry::path));
     }
 
     /// Gives a directory its attributes, or forgets it, if nothing below is
@@ -111,31 +135,35 @@ impl Receiver {
             return;
         }
         let Some(entry) = self.entries.get(&id) else { return };
-        let (path, retaken) = (entry.path().clone(), entry.retaken);
+        let (path, retaken) = (|| entry.path().clone(), entry.retaken);
         match step {
             Step::Going => {}
             Step::Settled { bytes } => {
                 self.bench.summary.settled += 1;
                 self.bench.summary.bytes += bytes;
                 self.bench.verdicts.settle(id);
-                self.bench.touch_directory_of(&path);
-                self.bench.events.push_back(Event::Settled { entry: id, path });
+                self.bench.tell_entry(|| Event::Settled { entry: id, path: path() });
+                self.touch_directory_of(id);
             }
             Step::Skipped => {
                 self.bench.summary.settled += 1;
                 self.bench.summary.skipped += 1;
-                self.progress.bytes_present += self.size_of(id);
                 self.bench.verdicts.skip(id);
-                self.bench.touch_directory_of(&path);
-                self.bench.events.push_back(Event::Skipped { entry: id, path });
+                self.bench.tell_entry(|| Event::Skipped { entry: id, path: path() });
+                self.progress.bytes_present += self.size_of(id);
+                self.touch_directory_of(id);
             }
             Step::Refused(failure) => {
+                let path = path();
                 self.bench.verdicts.refuse(id, failure.clone());
                 self.count_failed(Some(id), path, failure);
             }
             Step::Failed(_) if self.phase == Phase::Cancelled => {}
-            Step::Failed(_) if retaken => self.bench.events.push_back(Event::Retaken { entry: id, path }),
-            Step::Failed(failure) => self.report_failed(Some(id), path, failure),
+            Step::Failed(_) if retaken => self.bench.events.push_back(Event::Retaken { entry: id, path: path() }),
+            Step::Failed(failure) => {
+                let path = path();
+                self.report_failed(Some(id), path, failure);
+            }
         }
         self.forget(id);
     }

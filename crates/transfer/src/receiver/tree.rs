@@ -4,8 +4,11 @@
 use limosa_storage::{self as storage, StorePath};
 
 use super::bench::{Bench, Wait};
-use super::operation::DestinationWork;
+use super::operation::NameWork;
 use limosa_wire::EntryId;
+
+/// What a directory's owner needs to open it.
+const OWNER_READS: u32 = 0o400;
 
 /// How far a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +94,11 @@ impl Directory {
             return;
         }
         self.state = State::Finishing;
-        let sync = bench.claim_sync(&self.path);
-        let work = DestinationWork::FinishDirectory { path: self.path.clone(), attributes: self.attributes, sync };
-        bench.ask(id, Wait::Finished, 0, work);
+        // The other directories are synced together later; one that may not be
+        // read afterwards has to be synced before.
+        let readable = self.attributes.mode.is_none_or(|mode| mode & OWNER_READS != 0);
+        let sync = !readable && bench.claim_sync(&self.path);
+        let work = NameWork::FinishDirectory { path: self.path.clone(), attributes: self.attributes, sync };
+        bench.ask_name(id, Wait::Finished, work);
     }
 }

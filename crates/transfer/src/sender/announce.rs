@@ -5,22 +5,23 @@
 
 use std::collections::VecDeque;
 
-use limosa_storage::{ErrorKind, FollowLinks, Kind, Metadata, StorageError};
+use limosa_storage::{ErrorKind, FollowLinks, Kind, Metadata, StorageError, StorePath};
 use limosa_wire::layout::{Attributes, Digest, Entry, EntryKind, LayoutRecord, MAX_PATH, Outcome};
 use limosa_wire::{Code, EntryId};
 
 use super::config::Destination;
 use super::entries::{EntryRecord, FileFacts, State, attributes_of, identity_of};
-use super::operation::{SourceOutcome, SourceWork};
+use super::operation::{SourceOutcome, SourceWork, WholeRead};
+use super::unread::Batches;
 use super::walk::{Found, Located, Step};
 use super::{BlockKey, EVENTS, Errand, Owner, Sender};
 use crate::buffer::Buffer;
-use crate::content::{BLOCK, Chunks};
+use crate::content::Chunks;
 use crate::event::{Announced, Event};
 use crate::failure::Failure;
 
 /// Most entries staged at a time.
-const STAGED: usize = 1024;
+const STAGED: usize = 4096;
 
 /// An entry on its way to be announced.
 #[derive(Debug)]
@@ -96,8 +97,18 @@ impl Staging {
         self.first + self.queue.len() as u64 - 1
     }
 
-    fn get_mut(&mut self, number: u64) -> Option<&mut Staged> {
-        self.queue.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    /// What one is became known.
+    fn learn(&mut self, number: u64, content: Content) {
+        let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        if let Some(staged) = index.and_then(|index| self.queue.get_mut(index)) {
+            staged.content = content;
+        }
+    }
+
+    /// Where to find one, and whether a link there is followed.
+    pub(super) fn source(&self, number: u64) -> Option<(StorePath, FollowLinks)> {
+        let staged = self.queue.get(usize::try_from(number.checked_sub(self.first)?).ok()?)?;
+        Some((staged.located.path.clone(), staged.links))
     }
 
     /// Takes the first one if nothing is missing of it.
@@ -121,24 +132,15 @@ impl Sender {
         }
     }
 
-    fn may_stage(&mut self) -> bool {
+    fn may_stage(&self) -> bool {
         let limits = &self.config.limits;
-        let room = self.staging.len() < STAGED
+        self.staging.len() < STAGED
+            && self.unread.has_room()
             && self.entries.len() + self.staging.len() < limits.entries
             && self.entries.cost() < limits.announced
             && self.layout.pending() < limits.layout
             && self.events.len() < EVENTS
-            && self.may_ask();
-        // What is found next may be a file to be read.
-        room && self.can_reserve_small()
-    }
-
-    fn can_reserve_small(&mut self) -> bool {
-        let room = self.cache.reserve(BLOCK);
-        if room {
-            self.cache.release(BLOCK);
-        }
-        room
+            && self.may_ask()
     }
 
     /// Does what one step of the walk asks for.
@@ -169,7 +171,7 @@ impl Sender {
         let path = located.path.clone();
         let staged = Staged { located, links: FollowLinks::No, attempts: 0, content: Content::Pending };
         let number = self.staging.push(staged);
-        self.ask(Errand::Stage { number, reserved: 0 }, SourceWork::ReadLink { path });
+        self.ask(Errand::Stage { number }, SourceWork::ReadLink { path });
     }
 
     /// Stages a file: to be read if it is small, unless the other end is asked
@@ -178,28 +180,24 @@ impl Sender {
         let path = located.path.clone();
         let number = self.staging.push(Staged { located, links, attempts, content: Content::Pending });
         if self.config.destination == Destination::ComparedByAttributes {
-            self.ask(Errand::Stage { number, reserved: 0 }, SourceWork::Metadata { path, links });
-            return;
+            self.ask(Errand::Stage { number }, SourceWork::Metadata { path, links });
+        } else {
+            self.unread.push(number);
+            self.read_unread(Batches::Full);
         }
-        let algorithm = self.config.algorithm;
-        self.cache.reserve_anyway(BLOCK);
-        let work = SourceWork::ReadWhole { path, links, limit: BLOCK, algorithm };
-        self.ask(Errand::Stage { number, reserved: BLOCK }, work);
     }
 
     /// An operation for a staged entry ended.
-    pub(super) fn staged(&mut self, number: u64, reserved: u64, result: Result<SourceOutcome, StorageError>) {
-        let empty_digest = self.config.algorithm.hasher();
-        self.cache.release(reserved);
+    pub(super) fn staged(&mut self, number: u64, result: Result<SourceOutcome, StorageError>) {
         let content = match result {
             Ok(SourceOutcome::Metadata(metadata)) if !metadata.is_file() => {
                 Content::Failed(changed_kind(metadata.kind))
             }
             Ok(SourceOutcome::Metadata(metadata)) if metadata.size == 0 => {
-                Content::Small { metadata, bytes: Buffer::default(), digest: empty_digest.finish() }
+                let digest = self.config.algorithm.hasher().finish();
+                Content::Small { metadata, bytes: Buffer::default(), digest }
             }
-            Ok(SourceOutcome::Metadata(metadata) | SourceOutcome::Large(metadata)) => Content::Large(metadata),
-            Ok(SourceOutcome::Whole { metadata, bytes, digest }) => Content::Small { metadata, bytes, digest },
+            Ok(SourceOutcome::Metadata(metadata)) => Content::Large(metadata),
             Ok(SourceOutcome::Link { target, .. }) if target.len() > MAX_PATH => {
                 Content::Failed(Failure::because(Code::NAME_TOO_LONG, "the link's target"))
             }
@@ -207,13 +205,22 @@ impl Sender {
             Ok(_) => Content::Failed(Failure::new(Code::SOURCE_CHANGED)),
             Err(error) => Content::Failed(failure_of_listed(&error)),
         };
-        if let Content::Small { bytes, .. } = &content {
-            self.progress.bytes_processed += bytes.len() as u64;
-            self.cache.reserve_anyway(bytes.len() as u64);
-        }
-        if let Some(staged) = self.staging.get_mut(number) {
-            staged.content = content;
-        }
+        self.staging.learn(number, content);
+    }
+
+    /// A staged file was read, if it is small.
+    pub(super) fn staged_read(&mut self, number: u64, result: Result<WholeRead, StorageError>) {
+        let content = match result {
+            Ok(WholeRead::Read { metadata, bytes, digest }) => {
+                self.progress.bytes_processed += bytes.len() as u64;
+                self.cache.reserve_anyway(bytes.len() as u64);
+                Content::Small { metadata, bytes, digest }
+            }
+            Ok(WholeRead::Large(metadata)) => Content::Large(metadata),
+            Ok(WholeRead::Changed) => Content::Failed(Failure::new(Code::SOURCE_CHANGED)),
+            Err(error) => Content::Failed(failure_of_listed(&error)),
+        };
+        self.staging.learn(number, content);
     }
 
     /// Announces what is known, in order.
@@ -249,7 +256,7 @@ impl Sender {
         let id = EntryId(self.layout.entries());
         let size = if let Announced::File(Some(size)) = what { size } else { 0 };
         self.layout.count(size);
-        self.report(Event::Announced { entry: id, path: located.announced_path(), what });
+        self.report_entry(|| Event::Announced { entry: id, path: located.announced_path(), what });
         Entry { id, kind, path: located.announced().to_vec(), attributes }
     }
 
@@ -304,7 +311,7 @@ impl Sender {
             State::Sent
         } else {
             self.cache.insert(BlockKey { owner, index: 0 }, bytes, length, false);
-            self.report(Event::Started { entry: id, path: located.announced_path() });
+            self.report_entry(|| Event::Started { entry: id, path: located.announced_path() });
             State::Held { base: base.0, layout_end }
         };
         self.entries.insert(id, EntryRecord { located, links, file: Some(facts), state });

@@ -107,7 +107,7 @@ impl Default for Limits {
             announced: 64 << 20,
             layout: 256 << 10,
             open_files: 8,
-            page: 128,
+            page: 1024,
         }
     }
 }

@@ -8,12 +8,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use limosa_seal::{ContentAlgorithm, ContentHasher};
-use limosa_storage::{Cursor, FollowLinks, Metadata, Page, ReadFile, StorageError, Store, StorePath};
+use limosa_storage::{
+    Cursor, FollowLinks, Kind, Metadata, Name, Page, ReadFile, StorageError, Store, StorePath,
+};
 use limosa_wire::layout::Digest;
 
 use crate::buffer::Buffer;
 use crate::content::PORTION;
 
+/// Most levels entered by one operation.
+const LEVELS: usize = 64;
 /// How often a file of one chunk that changes under the reader is read.
 const WHOLE_ATTEMPTS: usize = 3;
 
@@ -46,8 +50,10 @@ pub enum SourceWork {
         path: StorePath,
         /// Whether a link there is followed.
         links: FollowLinks,
-        /// Most entries of the page.
+        /// Most entries of a page.
         limit: usize,
+        /// Most entries to be found below it, on the way.
+        ahead: usize,
     },
     /// List a further page of a directory.
     List {
@@ -55,23 +61,26 @@ pub enum SourceWork {
         path: StorePath,
         /// Where the page starts.
         from: Cursor,
-        /// Most entries of the page.
+        /// Most entries of a page.
         limit: usize,
+        /// Most entries to be found below it, on the way.
+        ahead: usize,
     },
     /// Look at a symbolic link and read its target.
     ReadLink {
         /// The link.
         path: StorePath,
     },
-    /// Read a file whole if it has at most `limit` bytes, checking that it did
-    /// not change meanwhile; else only look at it.
-    ReadWhole {
-        /// The file.
-        path: StorePath,
-        /// Whether a link there is followed.
-        links: FollowLinks,
-        /// Most bytes to read.
+    /// Read files whole that have at most `limit` bytes, checking that they did
+    /// not change meanwhile; only look at others.
+    ReadWholes {
+        /// The files, and whether a link there is followed.
+        files: Vec<(StorePath, FollowLinks)>,
+        /// Most bytes to read of one.
         limit: u64,
+        /// Most bytes to read of all, no less than `limit`: files that would
+        /// exceed it are not read, nor any behind them.
+        room: u64,
         /// What digests them.
         algorithm: ContentAlgorithm,
     },
@@ -124,14 +133,9 @@ pub enum SourceOutcome {
     /// Of [`SourceWork::Metadata`] and [`SourceWork::FileMetadata`].
     Metadata(Metadata),
     /// Of [`SourceWork::EnterDirectory`].
-    Directory {
-        /// The directory's own metadata.
-        metadata: Metadata,
-        /// Its first page.
-        page: Page,
-    },
+    Directory(Entered),
     /// Of [`SourceWork::List`].
-    Page(Page),
+    Listing(Listing),
     /// Of [`SourceWork::ReadLink`].
     Link {
         /// The link's own metadata.
@@ -139,19 +143,9 @@ pub enum SourceOutcome {
         /// What it holds.
         target: Vec<u8>,
     },
-    /// Of [`SourceWork::ReadWhole`]: read, and the same before and after.
-    Whole {
-        /// The file's metadata.
-        metadata: Metadata,
-        /// All its bytes.
-        bytes: Buffer,
-        /// Their digest.
-        digest: Digest,
-    },
-    /// Of [`SourceWork::ReadWhole`]: larger than the limit.
-    Large(Metadata),
-    /// Of [`SourceWork::ReadWhole`]: it changed under every attempt to read it.
-    Changed,
+    /// Of [`SourceWork::ReadWholes`]: what came of each file, in their order, as
+    /// far as there was room.
+    Wholes(Vec<Result<WholeRead, StorageError>>),
     /// Of [`SourceWork::Open`].
     Opened {
         /// The open file.
@@ -170,6 +164,50 @@ pub enum SourceOutcome {
     },
 }
 
+/// A directory that was entered.
+#[derive(Debug)]
+pub struct Entered {
+    /// Its own metadata.
+    pub metadata: Metadata,
+    /// Its first page.
+    pub listing: Listing,
+}
+
+/// A page of a directory. Directories named on it may have been entered already,
+/// so that small ones do not cost a way to a file thread and back each.
+#[derive(Debug)]
+pub struct Listing {
+    /// The page.
+    pub page: Page,
+    /// Directories on it that were entered, in its order.
+    pub below: Vec<(Name, Entered)>,
+}
+
+impl Listing {
+    /// Entries in all.
+    pub(super) fn entries(&self) -> usize {
+        self.page.entries.len() + self.below.iter().map(|(_, entered)| entered.listing.entries()).sum::<usize>()
+    }
+}
+
+/// What came of reading a file whole.
+#[derive(Debug)]
+pub enum WholeRead {
+    /// Read, and the same before and after.
+    Read {
+        /// The file's metadata.
+        metadata: Metadata,
+        /// All its bytes.
+        bytes: Buffer,
+        /// Their digest.
+        digest: Digest,
+    },
+    /// Larger than the limit.
+    Large(Metadata),
+    /// It changed under every attempt to read it.
+    Changed,
+}
+
 /// Carries out one operation. Blocks as long as the store does.
 pub fn perform(store: &dyn Store, operation: SourceOperation) -> SourceDone {
     SourceDone { ticket: operation.ticket, result: work(store, operation.work) }
@@ -178,14 +216,18 @@ pub fn perform(store: &dyn Store, operation: SourceOperation) -> SourceDone {
 fn work(store: &dyn Store, work: SourceWork) -> Result<SourceOutcome, StorageError> {
     Ok(match work {
         SourceWork::Metadata { path, links } => SourceOutcome::Metadata(store.metadata(&path, links)?),
-        SourceWork::EnterDirectory { path, links, limit } => {
-            SourceOutcome::Directory { metadata: store.metadata(&path, links)?, page: store.list(&path, None, limit)? }
+        SourceWork::EnterDirectory { path, links, limit, ahead } => {
+            SourceOutcome::Directory(Scout { store, limit, ahead, levels: LEVELS }.enter(&path, links)?)
         }
-        SourceWork::List { path, from, limit } => SourceOutcome::Page(store.list(&path, Some(&from), limit)?),
+        SourceWork::List { path, from, limit, ahead } => {
+            SourceOutcome::Listing(Scout { store, limit, ahead, levels: LEVELS }.list(&path, Some(&from))?)
+        }
         SourceWork::ReadLink { path } => {
             SourceOutcome::Link { metadata: store.metadata(&path, FollowLinks::No)?, target: store.read_link(&path)? }
         }
-        SourceWork::ReadWhole { path, links, limit, algorithm } => read_whole(store, &path, links, limit, algorithm)?,
+        SourceWork::ReadWholes { files, limit, room, algorithm } => {
+            SourceOutcome::Wholes(WholeReader { store, limit, room, algorithm }.read_all(&files))
+        }
         SourceWork::Open { path, links } => {
             let file = store.open(&path, links)?;
             SourceOutcome::Opened { metadata: file.metadata()?, file }
@@ -201,30 +243,78 @@ fn work(store: &dyn Store, work: SourceWork) -> Result<SourceOutcome, StorageErr
     })
 }
 
-/// Reads a small file between two looks at it that agree.
-fn read_whole(
-    store: &dyn Store,
-    path: &StorePath,
-    links: FollowLinks,
-    limit: u64,
-    algorithm: ContentAlgorithm,
-) -> Result<SourceOutcome, StorageError> {
-    let file = store.open(path, links)?;
-    let mut before = file.metadata()?;
-    for _ in 0..WHOLE_ATTEMPTS {
-        let length = match usize::try_from(before.size) {
-            Ok(length) if before.size <= limit => length,
-            _ => return Ok(SourceOutcome::Large(before)),
-        };
-        let mut bytes = Buffer::zeroed(length);
-        let (read, digest) = read_and_digest(&*file, 0, &mut bytes, Some(algorithm))?;
-        let after = file.metadata()?;
-        if let Some(digest) = digest.filter(|_| read == length && before.same_content_as(&after)) {
-            return Ok(SourceOutcome::Whole { digest, metadata: before, bytes });
-        }
-        before = after;
+/// Enters a directory and, as far as it may, those below it, depth first.
+struct Scout<'a> {
+    store: &'a dyn Store,
+    limit: usize,
+    /// Entries that may still be found ahead.
+    ahead: usize,
+    /// Levels that may still be entered.
+    levels: usize,
+}
+
+impl Scout<'_> {
+    fn enter(&mut self, path: &StorePath, links: FollowLinks) -> Result<Entered, StorageError> {
+        Ok(Entered { metadata: self.store.metadata(path, links)?, listing: self.list(path, None)? })
     }
-    Ok(SourceOutcome::Changed)
+
+    fn list(&mut self, path: &StorePath, from: Option<&Cursor>) -> Result<Listing, StorageError> {
+        let page = self.store.list(path, from, self.limit)?;
+        let mut below = Vec::new();
+        for entry in page.entries.iter().filter(|entry| entry.kind == Some(Kind::Directory)) {
+            if self.ahead == 0 || self.levels == 0 {
+                break;
+            }
+            // What fails here is tried again, and told, when it is its turn.
+            let Ok(path) = path.join(&entry.name) else { continue };
+            self.levels -= 1;
+            if let Ok(entered) = self.enter(&path, FollowLinks::No) {
+                self.ahead = self.ahead.saturating_sub(1 + entered.listing.page.entries.len());
+                below.push((entry.name.clone(), entered));
+            }
+            self.levels += 1;
+        }
+        Ok(Listing { page, below })
+    }
+}
+
+/// Reads small files whole.
+struct WholeReader<'a> {
+    store: &'a dyn Store,
+    limit: u64,
+    /// Bytes that may still be read.
+    room: u64,
+    algorithm: ContentAlgorithm,
+}
+
+impl WholeReader<'_> {
+    fn read_all(mut self, files: &[(StorePath, FollowLinks)]) -> Vec<Result<WholeRead, StorageError>> {
+        files.iter().map_while(|(path, links)| self.read(path, *links).transpose()).collect()
+    }
+
+    /// Reads a file between two looks at it that agree; `None` if there is no
+    /// room.
+    fn read(&mut self, path: &StorePath, links: FollowLinks) -> Result<Option<WholeRead>, StorageError> {
+        let file = self.store.open(path, links)?;
+        let mut before = file.metadata()?;
+        for _ in 0..WHOLE_ATTEMPTS {
+            if before.size > self.limit {
+                return Ok(Some(WholeRead::Large(before)));
+            }
+            let Some(length) = usize::try_from(before.size).ok().filter(|_| before.size <= self.room) else {
+                return Ok(None);
+            };
+            let mut bytes = Buffer::zeroed(length);
+            let (read, digest) = read_and_digest(&*file, 0, &mut bytes, Some(self.algorithm))?;
+            let after = file.metadata()?;
+            if let Some(digest) = digest.filter(|_| read == length && before.same_content_as(&after)) {
+                self.room -= before.size;
+                return Ok(Some(WholeRead::Read { digest, metadata: before, bytes }));
+            }
+            before = after;
+        }
+        Ok(Some(WholeRead::Changed))
+    }
 }
 
 /// Reads to the end of `buffer` or of the file, and digests what was read.

@@ -326,7 +326,9 @@ impl Sender {
     }
 
     fn report_file(&mut self, id: EntryId, event: impl FnOnce(EntryId, StorePath) -> Event) {
-        if let Some(path) = self.entries.get(id).map(|record| record.located.announced_path()) {
+        if self.tells_entries
+            && let Some(path) = self.entries.get(id).map(|record| record.located.announced_path())
+        {
             self.report(event(id, path));
         }
     }

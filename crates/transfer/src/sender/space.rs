@@ -172,7 +172,10 @@ impl LinearSpace {
 
     /// The other end has the layout up to `offset`.
     pub(super) fn layout_acknowledged(&mut self, offset: u64) {
-        self.layout_acknowledged = self.layout_acknowledged.max(offset);
+        if offset <= self.layout_acknowledged {
+            return;
+        }
+        self.layout_acknowledged = offset;
         let acknowledged = self.layout_acknowledged;
         let mut freed = 0;
         self.orphans.retain(|&(end, bytes)| {

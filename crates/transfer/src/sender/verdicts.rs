@@ -156,16 +156,16 @@ impl Sender {
         self.repairing.remove(&id);
         let Some(record) = self.entries.remove(id) else { return };
         let size = record.file.map_or(0, |file| file.size);
-        let path = record.located.announced_path();
+        let path = || record.located.announced_path();
         self.progress.entries_finished += 1;
         self.tally.settled += 1;
         if how == Good::Skipped {
             self.tally.skipped += 1;
             self.progress.bytes_present += size;
-            self.report(Event::Skipped { entry: id, path });
+            self.report_entry(|| Event::Skipped { entry: id, path: path() });
         } else {
             self.tally.bytes += size;
-            self.report(Event::Settled { entry: id, path });
+            self.report_entry(|| Event::Settled { entry: id, path: path() });
         }
     }
 }

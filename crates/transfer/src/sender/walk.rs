@@ -2,18 +2,19 @@
 //!
 //! The walk holds one page for each directory between a source and the place
 //! it has reached, so its memory follows the depth of the tree and not its
-//! size. It has one operation outstanding at most; reading the files it finds
-//! goes on beside it.
+//! size; beside them, about a page of directories that were entered on the way.
+//! It has one operation outstanding at most; reading the files it finds goes on
+//! beside it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::vec;
 
-use limosa_storage::{DirectoryEntry, ErrorKind, FollowLinks, Kind, Metadata, Name, StorageError, StorePath};
+use limosa_storage::{Cursor, DirectoryEntry, ErrorKind, FollowLinks, Kind, Metadata, Name, StorageError, StorePath};
 use limosa_wire::Code;
 use limosa_wire::setup::Symlinks;
 
 use super::config::{Source, SourceExtent};
-use super::operation::{SourceOutcome, SourceWork};
+use super::operation::{Entered, Listing, SourceOutcome, SourceWork};
 use crate::failure::Failure;
 
 /// Where an entry is at the source, and which part of that path is announced.
@@ -108,7 +109,9 @@ struct Frame {
     /// Device and inode.
     identity: (u64, u64),
     entries: vec::IntoIter<DirectoryEntry>,
-    next: Option<limosa_storage::Cursor>,
+    /// Directories among them that were entered, in the same order.
+    below: VecDeque<(Name, Entered)>,
+    next: Option<Cursor>,
     /// Its entries are named at the top of the destination.
     top: bool,
 }
@@ -136,7 +139,12 @@ impl Walk {
 
     /// Directory entries held now.
     pub(super) fn held(&self) -> usize {
-        self.frames.iter().map(|frame| frame.entries.len()).sum()
+        self.frames.iter().map(|frame| frame.entries.len()).sum::<usize>() + self.ahead()
+    }
+
+    /// Entries held of directories entered before it was their turn.
+    fn ahead(&self) -> usize {
+        self.frames.iter().flat_map(|frame| &frame.below).map(|(_, entered)| entered.listing.entries()).sum()
     }
 
     /// Whether it stands still until an operation ends.
@@ -156,7 +164,8 @@ impl Walk {
             if let Some(from) = frame.next.take() {
                 let path = frame.located.path.clone();
                 self.question = Some(Question::Page);
-                return Step::Ask(SourceWork::List { path, from, limit: self.page });
+                let ahead = self.page.saturating_sub(self.ahead());
+                return Step::Ask(SourceWork::List { path, from, limit: self.page, ahead });
             }
             self.frames.pop();
         }
@@ -182,7 +191,8 @@ impl Walk {
     }
 
     fn child(&mut self, entry: &DirectoryEntry) -> Step {
-        let Some(frame) = self.frames.last() else { return Step::Waiting };
+        let Some(frame) = self.frames.last_mut() else { return Step::Waiting };
+        let entered = frame.below.pop_front_if(|(name, _)| *name == entry.name);
         let (parent, top) = (frame.located.clone(), frame.top);
         let located = match parent.child(&entry.name) {
             Ok(located) => located,
@@ -192,6 +202,9 @@ impl Walk {
             return failed(located, same_name(&entry.name));
         }
         let own = SourceExtent::Itself;
+        if let Some((_, entered)) = entered {
+            return self.entered(located, own, entered);
+        }
         match (entry.kind, self.symlinks) {
             (Some(Kind::File), _) => Step::Found(Found::File { located, links: FollowLinks::No }),
             (Some(Kind::Directory), _) => self.enter(located, FollowLinks::No, own),
@@ -213,7 +226,8 @@ impl Walk {
     fn enter(&mut self, located: Located, links: FollowLinks, extent: SourceExtent) -> Step {
         let path = located.path.clone();
         self.question = Some(Question::Enter { located, extent });
-        Step::Ask(SourceWork::EnterDirectory { path, links, limit: self.page })
+        let ahead = self.page.saturating_sub(self.ahead());
+        Step::Ask(SourceWork::EnterDirectory { path, links, limit: self.page, ahead })
     }
 
     /// Takes the result of the operation asked for, and says what is next.
@@ -222,12 +236,13 @@ impl Walk {
             (Some(Question::Inspect { located, links, extent }), Ok(SourceOutcome::Metadata(metadata))) => {
                 self.inspected(located, links, extent, &metadata)
             }
-            (Some(Question::Enter { located, extent }), Ok(SourceOutcome::Directory { metadata, page })) => {
-                self.entered(located, extent, metadata, page)
+            (Some(Question::Enter { located, extent }), Ok(SourceOutcome::Directory(entered))) => {
+                self.entered(located, extent, entered)
             }
-            (Some(Question::Page), Ok(SourceOutcome::Page(page))) => {
+            (Some(Question::Page), Ok(SourceOutcome::Listing(Listing { page, below }))) => {
                 if let Some(frame) = self.frames.last_mut() {
                     frame.entries = page.entries.into_iter();
+                    frame.below = below.into();
                     frame.next = page.next;
                 }
                 self.step()
@@ -271,13 +286,8 @@ impl Walk {
         }
     }
 
-    fn entered(
-        &mut self,
-        located: Located,
-        extent: SourceExtent,
-        metadata: Metadata,
-        page: limosa_storage::Page,
-    ) -> Step {
+    fn entered(&mut self, located: Located, extent: SourceExtent, entered: Entered) -> Step {
+        let Entered { metadata, listing: Listing { page, below } } = entered;
         let identity = (metadata.device, metadata.inode);
         if self.symlinks == Symlinks::Follow && self.frames.iter().any(|frame| frame.identity == identity) {
             let failure = Failure::because(Code::LINK_LOOP, "the link leads back to a directory that holds it");
@@ -288,6 +298,7 @@ impl Walk {
             located: located.clone(),
             identity,
             entries: page.entries.into_iter(),
+            below: below.into(),
             next: page.next,
             top,
         });

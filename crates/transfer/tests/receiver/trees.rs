@@ -2,6 +2,7 @@
 
 use limosa_storage::memory::MemoryStore;
 use limosa_storage::{FollowLinks, Store, Timestamp};
+use limosa_wire::setup::Durability;
 use limosa_wire::verdict::VerdictRecord;
 
 use crate::drive::{Drive, Ended, exists, names, options, path, read, small_limits};
@@ -85,5 +86,24 @@ fn a_tree_arrives_over_one_that_is_there() {
         assert_eq!(drive.failures(), [], "seed {seed}");
         check_tree(&store, &nodes, "in/");
         no_partials(&store, "in/t");
+    }
+}
+
+#[test]
+fn small_entries_share_operations() {
+    for durability in [Durability::None, Durability::File, Durability::Strict] {
+        let store = MemoryStore::new();
+        let random = &mut Random(7);
+        let mut nodes = vec![Node::directory("t")];
+        for directory in 0..40 {
+            nodes.push(Node::directory(&format!("t/{directory}")).with_mode(0o755));
+            nodes.extend((0..20).map(|file| Node::file(&format!("t/{directory}/{file}"), random.bytes(300))));
+        }
+        let options = options(&store, "in", 1).with_durability(durability);
+        let mut drive = Drive::new(&store, options, Source::new(nodes.clone(), true), 7);
+        assert_eq!(drive.run(), Ended::Finished);
+        check_tree(&store, &nodes, "in/");
+        let operations = usize::MAX - drive.operations;
+        assert!(operations < nodes.len() / 4, "{operations} operations for {} entries", nodes.len());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limosa_storage::{
-    Attributes, ErrorKind, Metadata, Publish, Result, Staged, Store, StorePath, WriteFile, read_whole,
+    Attributes, Durability, ErrorKind, Metadata, Publish, Result, Staged, Store, StorePath, WriteFile, read_whole,
 };
 use limosa_wire::Code;
 use limosa_wire::layout::Digest;
@@ -16,7 +16,7 @@ use super::super::operation::{
     DestinationOutput, Fate, Inspect, Inspection, Journal, OpenJournal, OpenPartial, Partial, PublishPartial,
     ResumeFrom,
 };
-use super::{find, forget, with_parents};
+use super::{directories_above, find, forget, sync_directories, with_parents};
 use crate::failure::Failure;
 use crate::journal::{Chain, JournalHeader, MAX_JOURNAL, Replay};
 
@@ -57,7 +57,10 @@ fn name_partial(
         partial.file.truncate(size)?;
     }
     partial.file.set_attributes(attributes)?;
-    store.publish(Staged::File { path: &partial.path, file: &*partial.file }, to, publish)
+    store.publish(Staged::File { path: &partial.path, file: &*partial.file }, to, publish)?;
+    // The directories above may have been made a moment ago.
+    let strict = publish.durability == Durability::Strict;
+    if strict { sync_directories(store, &directories_above(to.parent().iter())) } else { Ok(()) }
 }
 
 pub(super) fn close(store: &dyn Store, partial: &Partial, fate: &Fate) -> Result<()> {
@@ -186,9 +189,11 @@ fn open_journaled(store: &dyn Store, open: &OpenPartial, plan: &OpenJournal) -> 
         None => {
             let chain = begin(&journal, &plan.header)?;
             let file = store.create(&open.path)?;
-            // The journal must never speak of a file that had this name before.
             if let Some(parent) = open.path.parent() {
+                // The journal must never speak of a file that had this name before.
                 store.sync_directory(&parent)?;
+                // Nor may what it says be lost with a directory above.
+                sync_directories(store, &directories_above(std::iter::once(&parent)))?;
             }
             (file, chain, BTreeMap::new())
         }

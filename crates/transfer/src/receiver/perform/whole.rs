@@ -1,12 +1,13 @@
 //! Files that are whole in memory: checked, written, synced together, and
-//! published one by one.
+//! published one by one; their names are synced together too where that is
+//! asked for.
 
 use std::sync::Arc;
 
 use limosa_storage::{Durability, Publish, Result, Staged, Store, WriteFile};
 
 use super::super::operation::{WholeOutcome, WriteWhole};
-use super::{forget, with_parents};
+use super::{directories_above, forget, sync_directories, with_parents};
 
 /// A file on its way to its name.
 enum Stage {
@@ -20,7 +21,23 @@ enum Stage {
 pub(super) fn write(store: &dyn Store, files: &[WriteWhole]) -> Vec<Result<WholeOutcome>> {
     let stages: Vec<Stage> = files.iter().map(|file| stage(store, file)).collect();
     let synced = sync_together(store, files, &stages);
-    files.iter().zip(stages).map(|(file, stage)| publish(store, file, stage, synced)).collect()
+    let mut outcomes: Vec<_> =
+        files.iter().zip(stages).map(|(file, stage)| publish(store, file, stage, synced)).collect();
+    if let Err(error) = sync_names(store, files, &outcomes) {
+        outcomes.iter_mut().filter(|outcome| is_published(outcome)).for_each(|outcome| *outcome = Err(error.clone()));
+    }
+    outcomes
+}
+
+fn is_published(outcome: &Result<WholeOutcome>) -> bool {
+    matches!(outcome, Ok(WholeOutcome::Published))
+}
+
+/// Syncs the names that files were given, if they are to be there for good.
+fn sync_names(store: &dyn Store, files: &[WriteWhole], outcomes: &[Result<WholeOutcome>]) -> Result<()> {
+    let published = files.iter().zip(outcomes).filter(|(_, outcome)| is_published(outcome)).map(|(file, _)| file);
+    let strict = published.filter(|file| file.publish.durability == Durability::Strict);
+    sync_directories(store, &directories_above(strict.map(|file| &file.to)))
 }
 
 fn stage(store: &dyn Store, whole: &WriteWhole) -> Stage {
@@ -59,7 +76,7 @@ fn sync_together(store: &dyn Store, files: &[WriteWhole], stages: &[Stage]) -> b
             Stage::Over(_) => None,
         })
         .collect();
-    let asked_for = files.iter().all(|file| file.publish.durability == Durability::File);
+    let asked_for = files.iter().all(|file| file.publish.durability >= Durability::File);
     asked_for && written.len() > 1 && store.sync_files(&written).is_ok()
 }
 
@@ -68,7 +85,8 @@ fn publish(store: &dyn Store, whole: &WriteWhole, stage: Stage, synced: bool) ->
         Stage::Written(file) => file,
         Stage::Over(result) => return result,
     };
-    let durability = if synced { Durability::None } else { whole.publish.durability };
+    // Its name is synced with those of the others.
+    let durability = if synced { Durability::None } else { whole.publish.durability.min(Durability::File) };
     let how = Publish { durability, ..whole.publish };
     store
         .publish(Staged::File { path: &whole.staged, file: &*file }, &whole.to, how)
