@@ -82,7 +82,7 @@ pub fn reporter(arguments: &TransferArguments) -> Box<dyn Reporter> {
         (false, _) => Verbosity::Verbose,
     };
     if arguments.json {
-        Box::new(JsonReporter::new(stdout()))
+        Box::new(JsonReporter::new(stdout()).with_verbosity(verbosity))
     } else if stderr().is_terminal() {
         Box::new(TerminalReporter::new(verbosity))
     } else {

@@ -276,6 +276,9 @@ pub(crate) fn current_umask() -> u32 {
 /// Watches a running session, passing on what happens and what the user wants.
 pub async fn watch(running: &mut Running, reporter: &mut dyn Reporter) -> Outcome {
     let steering = running.steering();
+    if !reporter.wants_entries() {
+        running.tell_failures_only();
+    }
     let mut interrupts = Interrupts::listen();
     let mut snapshots = running.snapshots.clone();
     let mut listening = true;

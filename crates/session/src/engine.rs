@@ -1,6 +1,8 @@
 //! What a session puts on top of its connection: the job, the file threads,
 //! orders in, events out. Runs on the data path's thread and never blocks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ pub(crate) struct SessionEngine {
     events: mpsc::Sender<SessionEvent>,
     /// An event that found the queue full.
     unsent: Option<SessionEvent>,
+    /// Whoever listens to events cares for failures alone.
+    failures_only: Arc<AtomicBool>,
     shown: watch::Sender<Option<Snapshot>>,
     show_at: Time,
     began: Time,
@@ -47,10 +51,22 @@ impl SessionEngine {
         job: Job,
         files: Files,
         orders: Receiver<Order>,
-        events: mpsc::Sender<SessionEvent>,
+        (events, failures_only): (mpsc::Sender<SessionEvent>, Arc<AtomicBool>),
         shown: watch::Sender<Option<Snapshot>>,
     ) -> Self {
-        Self { job, files, waiting: None, orders, events, unsent: None, shown, show_at: began, began, opened: None }
+        Self {
+            job,
+            files,
+            waiting: None,
+            orders,
+            events,
+            unsent: None,
+            failures_only,
+            shown,
+            show_at: began,
+            began,
+            opened: None,
+        }
     }
 
     /// Ends the job after the driver has: however the connection closed, what
@@ -111,6 +127,9 @@ impl SessionEngine {
     }
 
     fn tell_events(&mut self) {
+        if self.events.is_closed() || self.failures_only.load(Ordering::Relaxed) {
+            self.job.tell_failures_only();
+        }
         while let Some(event) = self.unsent.take().or_else(|| self.job.poll_event().map(SessionEvent::Entry)) {
             if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
                 self.unsent = Some(event);

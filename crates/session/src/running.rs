@@ -6,6 +6,7 @@
 //! merely breaks, the session lives on for as long as datagrams arrive.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -61,6 +62,7 @@ pub struct Running {
     pub events: mpsc::Receiver<SessionEvent>,
     /// Where it stands.
     pub snapshots: watch::Receiver<Option<Snapshot>>,
+    failures_only: Arc<AtomicBool>,
     steering: Steering,
     outcome: oneshot::Receiver<Outcome>,
 }
@@ -87,6 +89,12 @@ impl Running {
     #[must_use]
     pub fn steering(&self) -> Steering {
         self.steering.clone()
+    }
+
+    /// Says that of what happens to entries only failures matter, which spares
+    /// the session the rest: it is much where files are small.
+    pub fn tell_failures_only(&self) {
+        self.failures_only.store(true, Ordering::Relaxed);
     }
 
     /// Waits for the end.
@@ -116,6 +124,8 @@ where
         move || wake.wake(),
     )?;
     let now = clock.now();
+    let failures_only = Arc::new(AtomicBool::new(false));
+    let tell_event = (tell_event, Arc::clone(&failures_only));
     let engine = SessionEngine::new(now, job, files, ordered, tell_event, show);
     let driver = Driver::new(Connection::new(now, config, protection), engine, link, wakeup, clock);
     let (tell_finished, finished) = oneshot::channel();
@@ -145,7 +155,7 @@ where
     tokio::spawn(async move {
         let _ = tell_outcome.send(supervisor.run(finished).await);
     });
-    Ok(Running { events, snapshots, steering, outcome })
+    Ok(Running { events, snapshots, failures_only, steering, outcome })
 }
 
 /// What the thread of the data path leaves behind.
@@ -346,7 +356,13 @@ mod tests {
         let (waker, _wakeup) = limosa_datapath::waker().unwrap();
         let steering = Steering { orders, waker };
         let (_, events) = mpsc::channel(1);
-        let mut running = Running { events, snapshots: watch::channel(None).1, steering, outcome };
+        let mut running = Running {
+            events,
+            snapshots: watch::channel(None).1,
+            failures_only: Arc::default(),
+            steering,
+            outcome,
+        };
         drop(tell_outcome);
         let outcome = running.outcome().await;
         assert_eq!((outcome.code, outcome.code.exit_status()), (Code::INTERNAL, 7));

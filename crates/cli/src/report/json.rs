@@ -10,7 +10,7 @@ use limosa_wire::Code;
 use limosa_wire::control::Summary;
 use serde_json::{Value, json};
 
-use super::{Connection, Reporter};
+use super::{Connection, Reporter, Verbosity};
 
 /// Version of the lines' schema: raised when a field changes its meaning or
 /// goes; new fields and new events do not raise it.
@@ -20,12 +20,25 @@ pub const SCHEMA: u32 = 1;
 #[derive(Debug)]
 pub struct JsonReporter<W> {
     out: W,
+    verbosity: Verbosity,
 }
 
 impl<W: Write + Send> JsonReporter<W> {
-    /// Writes to `out`.
+    /// Writes everything to `out`.
     pub fn new(out: W) -> Self {
-        Self { out }
+        Self { out, verbosity: Verbosity::Verbose }
+    }
+
+    /// Leaves out progress and what happens to each entry, failures excepted,
+    /// where this is [`Verbosity::Quiet`].
+    #[must_use]
+    pub fn with_verbosity(self, verbosity: Verbosity) -> Self {
+        Self { verbosity, ..self }
+    }
+
+    /// Whether progress and entries are told.
+    fn tells_all(&self) -> bool {
+        self.verbosity > Verbosity::Quiet
     }
 
     fn line(&mut self, event: &str, mut fields: Value) {
@@ -97,7 +110,15 @@ impl<W: Write + Send> Reporter for JsonReporter<W> {
         self.line("connected", fields);
     }
 
+    fn wants_entries(&self) -> bool {
+        self.tells_all()
+    }
+
     fn event(&mut self, event: &SessionEvent) {
+        let failed = matches!(event, SessionEvent::Entry(Event::Failed { .. }));
+        if matches!(event, SessionEvent::Entry(_)) && !failed && !self.tells_all() {
+            return;
+        }
         let (name, fields) = match event {
             SessionEvent::Opened { peer, rtt } => {
                 ("opened", json!({ "peer": peer.to_string(), "rtt_seconds": rtt.map(|rtt| rtt.as_secs_f64()) }))
@@ -113,6 +134,9 @@ impl<W: Write + Send> Reporter for JsonReporter<W> {
     }
 
     fn progress(&mut self, snapshot: &Snapshot) {
+        if !self.tells_all() {
+            return;
+        }
         let progress = &snapshot.progress;
         let path = &snapshot.connection.path;
         let rate = &snapshot.connection.rate;

@@ -67,11 +67,21 @@ impl<W: Write + Send> Reporter for LineReporter<W> {
         self.line(Verbosity::Verbose, &line);
     }
 
+    fn wants_entries(&self) -> bool {
+        self.verbosity >= Verbosity::Verbose
+    }
+
     fn event(&mut self, event: &SessionEvent) {
         if let Some(line) = text::failure(event) {
             self.line(Verbosity::Quiet, &line);
-        } else if let Some(line) = told(event) {
-            self.line(if matters(event) { Verbosity::Normal } else { Verbosity::Verbose }, &line);
+            return;
+        }
+        let least = if matters(event) { Verbosity::Normal } else { Verbosity::Verbose };
+        // A line for each of a million files is not worth making for nobody.
+        if self.verbosity >= least
+            && let Some(line) = told(event)
+        {
+            self.line(least, &line);
         }
     }
 

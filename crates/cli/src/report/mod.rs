@@ -34,6 +34,8 @@ pub struct Connection {
 pub trait Reporter: Send {
     /// The SSH connection stands.
     fn connected(&mut self, connection: &Connection);
+    /// Whether what happens to each entry is of use, and not only failures.
+    fn wants_entries(&self) -> bool;
     /// Something happened.
     fn event(&mut self, event: &SessionEvent);
     /// Where the session stands; called several times a second.

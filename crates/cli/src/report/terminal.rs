@@ -89,16 +89,20 @@ impl Reporter for TerminalReporter {
         }
     }
 
+    fn wants_entries(&self) -> bool {
+        // The bar names what is sent.
+        true
+    }
+
     fn event(&mut self, event: &SessionEvent) {
         match event {
             SessionEvent::Opened { .. } => self.opened = true,
             SessionEvent::Entry(Event::Started { path, .. }) => self.latest = path.printable(),
             _ => {}
         }
-        let told_always = text::failure(event);
-        let told = told(event)
-            .filter(|_| self.verbosity >= Verbosity::Verbose || matters(event) && self.verbosity >= Verbosity::Normal);
-        if let Some(line) = told_always.or(told) {
+        let least = if matters(event) { Verbosity::Normal } else { Verbosity::Verbose };
+        let told = || if self.verbosity >= least { told(event) } else { None };
+        if let Some(line) = text::failure(event).or_else(told) {
             self.line(&line);
         }
     }
