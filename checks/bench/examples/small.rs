@@ -6,6 +6,7 @@
 //! file of as many bytes. Every tree that arrives is compared with its source.
 //! Needs root, `sshd`, `ssh-keygen`, and the release build of `limosa`.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use serde_json::Value;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// Where files are in memory.
+const MEMORY: &str = "/dev/shm";
 /// Threads of the floor; the fastest counts.
 const THREADS: [usize; 2] = [1, 2];
 
@@ -41,7 +44,7 @@ impl Plan {
         let mut plan = Self {
             client: None,
             server: Place::loopback(),
-            parent: "/dev/shm".into(),
+            parent: MEMORY.into(),
             get: false,
             runs: 3,
             limosa: beside("limosa")?,
@@ -79,7 +82,7 @@ fn main() -> Result<()> {
     let scratch = Scratch::below(&plan.parent, "small")?;
     let port = if plan.client.is_some() { 22 } else { 2298 };
     let _sshd = Sshd::start(&plan.server, port, &scratch)?;
-    let bench = Bench { plan: &plan, scratch: &scratch, noise: Noise::new()?, port };
+    let bench = Bench { plan: &plan, scratch: &scratch, noise: Noise::new()?, port, arrivals: Cell::new(0) };
     println!("| tree | durability | floor | one file | the tree | with SSH | of the lower |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for shape in &plan.shapes {
@@ -93,6 +96,7 @@ struct Bench<'a> {
     scratch: &'a Scratch,
     noise: Noise,
     port: u16,
+    arrivals: Cell<u32>,
 }
 
 /// Seconds of one transfer.
@@ -129,12 +133,17 @@ impl Bench<'_> {
     }
 
     fn arrived(&self) -> PathBuf {
-        self.scratch.path("arrived")
+        self.scratch.path(&format!("arrived-{}", self.arrivals.get()))
     }
 
-    /// Removes what arrived, for good, so that it costs the next run nothing.
+    /// Makes room for the next run, so that what arrived costs it nothing. On a
+    /// disk that stays to the end: ext4 looks for a minute at each inode that
+    /// was freed before it takes one.
     fn clear(&self) -> Result<()> {
-        fs::remove_dir_all(self.arrived())?;
+        if self.plan.parent == Path::new(MEMORY) {
+            fs::remove_dir_all(self.arrived())?;
+        }
+        self.arrivals.set(self.arrivals.get() + 1);
         Ok(rustix::fs::syncfs(fs::File::open(self.scratch.path(""))?)?)
     }
 
@@ -168,7 +177,8 @@ impl Bench<'_> {
         let text = |path: &Path| path.display().to_string();
         let there = |path: &Path| format!("root@[{}]:{}", self.plan.server.address, text(path));
         let arrived = self.arrived().join("");
-        command.args([if self.plan.get { "get" } else { "send" }, "--json", "--quiet", "--ssh", "builtin", "--accept-new"]);
+        command.arg(if self.plan.get { "get" } else { "send" });
+        command.args(["--json", "--quiet", "--ssh", "builtin", "--accept-new"]);
         command.args(["--port", &self.port.to_string(), "--durability", durability.name()]);
         command.arg("--identity").arg(self.scratch.path("id"));
         command.arg("--known-hosts").arg(self.scratch.path("known_hosts"));

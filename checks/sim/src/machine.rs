@@ -41,6 +41,7 @@ pub struct Machine {
     outbox: VecDeque<Transmit<Datagram>>,
     closed: Option<(Time, Closed)>,
     failures: Vec<(StorePath, Failure)>,
+    settled: Vec<StorePath>,
     off: bool,
 }
 
@@ -59,6 +60,7 @@ impl Machine {
             outbox: VecDeque::new(),
             closed: None,
             failures: Vec::new(),
+            settled: Vec::new(),
             off: false,
         }
     }
@@ -79,6 +81,12 @@ impl Machine {
     #[must_use]
     pub fn failures(&self) -> &[(StorePath, Failure)] {
         &self.failures
+    }
+
+    /// Entries that it called settled: a receiving end names their destinations.
+    #[must_use]
+    pub fn settled(&self) -> &[StorePath] {
+        &self.settled
     }
 
     /// How and when its connection ended.
@@ -161,8 +169,10 @@ impl Machine {
 
     fn note(&mut self, now: Time) {
         while let Some(event) = self.job.poll_event() {
-            if let JobEvent::Failed { path, failure, .. } = event {
-                self.failures.push((path, failure));
+            match event {
+                JobEvent::Failed { path, failure, .. } => self.failures.push((path, failure)),
+                JobEvent::Settled { path, .. } => self.settled.push(path),
+                _ => {}
             }
         }
         while let Some(event) = self.connection.poll_event() {

@@ -356,13 +356,8 @@ mod tests {
         let (waker, _wakeup) = limosa_datapath::waker().unwrap();
         let steering = Steering { orders, waker };
         let (_, events) = mpsc::channel(1);
-        let mut running = Running {
-            events,
-            snapshots: watch::channel(None).1,
-            failures_only: Arc::default(),
-            steering,
-            outcome,
-        };
+        let mut running =
+            Running { events, snapshots: watch::channel(None).1, failures_only: Arc::default(), steering, outcome };
         drop(tell_outcome);
         let outcome = running.outcome().await;
         assert_eq!((outcome.code, outcome.code.exit_status()), (Code::INTERNAL, 7));

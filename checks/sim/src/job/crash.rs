@@ -5,6 +5,7 @@
 //! any time, or the session merely ends. After every interruption nothing
 //! wrong may stand under a final name; at the end the trees are equal.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -228,6 +229,8 @@ struct Run {
     session: usize,
     /// Whether a session has come to its end.
     done: bool,
+    /// What was called settled, where that means for good.
+    promised: BTreeSet<StorePath>,
     result: CrashResult,
 }
 
@@ -275,7 +278,18 @@ impl Run {
             disk.set_speed(Speed::SOLID_STATE);
         }
         let result = CrashResult { bytes: tree::bytes(&wanted), ..CrashResult::default() };
-        Self { plan, seed, source, destination, wanted, before, session: 0, done: false, result }
+        Self {
+            plan,
+            seed,
+            source,
+            destination,
+            wanted,
+            before,
+            session: 0,
+            done: false,
+            promised: BTreeSet::new(),
+            result,
+        }
     }
 
     fn part(&self, name: &str) -> Seed {
@@ -305,6 +319,7 @@ impl Run {
         self.source = interruption.sender.strike(&self.source, self.part("source"));
         self.destination = interruption.receiver.strike(&self.destination, self.part("destination"));
         let (found, _) = self.found()?;
+        self.check_promises(&found)?;
         // What a session has called done is there for good.
         if self.done && self.plan.transfer.durability != Durability::None {
             self.check_all_there(&found)
@@ -378,6 +393,11 @@ impl Run {
     }
 
     fn count(&mut self, session: &Session) {
+        if self.plan.transfer.durability == Durability::Strict {
+            let landing = self.plan.transfer.landing();
+            let settled = session.machine(Side::Far).settled();
+            self.promised.extend(settled.iter().filter_map(|path| path_below(path, &landing)));
+        }
         let summary = session.machine(Side::Far).job().summary();
         self.result.carried += summary.carried;
         self.result.resumed += summary.resumed;
@@ -413,6 +433,15 @@ impl Run {
         }
     }
 
+    /// What was called settled under durability strict is there for good.
+    fn check_promises(&self, found: &Tree) -> Result<(), Violation> {
+        let content = |tree: &Tree, path: &StorePath| tree.get(path).map(|item| item.content.clone());
+        match self.promised.iter().find(|path| content(found, path) != content(&self.wanted, path)) {
+            Some(path) => Err(self.violation(format!("{path} was settled and is {:?}", found.get(path)))),
+            None => Ok(()),
+        }
+    }
+
     /// All that was to be transferred is there.
     fn check_all_there(&self, found: &Tree) -> Result<(), Violation> {
         self.check_names(found)?;
@@ -438,6 +467,12 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The rest of a path below another one.
+fn path_below(path: &StorePath, above: &StorePath) -> Option<StorePath> {
+    let rest = path.as_bytes().strip_prefix(above.as_bytes())?.strip_prefix(b"/")?;
+    StorePath::parse(rest).ok()
 }
 
 /// Where both ends of a session stand.

@@ -96,33 +96,45 @@ fn sync_directories(store: &dyn Store, paths: &[StorePath]) -> Result<()> {
     if store.sync_directories(paths).is_ok() {
         return Ok(());
     }
-    paths.iter().try_for_each(|path| sync_directory(store, path))
+    for path in paths {
+        match sync_directory(store, path) {
+            // It may be written to but not read, so nobody can sync it.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 fn sync_directory(store: &dyn Store, path: &StorePath) -> Result<()> {
     match store.sync_directory(path) {
         // Removed again by an entry that came later, or by somebody else.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // It may be written to but not read, so nobody can sync it.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         result => result,
     }
 }
 
-/// The directories of these paths and all above them: for one of the paths to
-/// be there for good, the names in each of them have to be.
-fn directories_above<'a>(paths: impl Iterator<Item = &'a StorePath>) -> Vec<StorePath> {
-    let mut above = BTreeSet::new();
-    for path in paths {
-        let mut next = path.parent();
-        while let Some(directory) = next {
-            next = directory.parent();
-            if !above.insert(directory) {
+/// Syncs the names of these paths, so that they are there for good: in their
+/// directories, and in those above, which may have been made a moment ago.
+fn sync_names<'a>(store: &dyn Store, paths: impl Iterator<Item = &'a StorePath>) -> Result<()> {
+    let own: BTreeSet<StorePath> = paths.filter_map(StorePath::parent).collect();
+    let mut all = own.clone();
+    for directory in &own {
+        let mut next = directory.parent();
+        while let Some(above) = next {
+            next = above.parent();
+            if !all.insert(above) {
                 break;
             }
         }
     }
-    above.into_iter().collect()
+    let all: Vec<StorePath> = all.into_iter().collect();
+    if store.sync_directories(&all).is_ok() {
+        return Ok(());
+    }
+    own.iter().try_for_each(|directory| sync_directory(store, directory))?;
+    // What cannot be read of the rest was there before.
+    sync_directories(store, &all)
 }
 
 /// Removes what is of no use any more; that it cannot be removed changes

@@ -122,8 +122,11 @@ impl Staging {
 impl Sender {
     /// Walks on as long as there is room for what is found.
     pub(super) fn run_walk(&mut self) {
-        while !self.walked && !self.walk.is_waiting() && self.may_stage() {
+        while !self.walked && self.may_stage() {
             let step = self.walk.step();
+            if matches!(step, Step::Waiting) {
+                break;
+            }
             self.walked(step);
         }
         while self.walked && !self.retakes.is_empty() && self.may_stage() {

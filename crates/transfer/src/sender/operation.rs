@@ -8,9 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use limosa_seal::{ContentAlgorithm, ContentHasher};
-use limosa_storage::{
-    Cursor, FollowLinks, Kind, Metadata, Name, Page, ReadFile, StorageError, Store, StorePath,
-};
+use limosa_storage::{Cursor, FollowLinks, Kind, Metadata, Name, Page, ReadFile, StorageError, Store, StorePath};
 use limosa_wire::layout::Digest;
 
 use crate::buffer::Buffer;

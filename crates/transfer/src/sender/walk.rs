@@ -2,9 +2,10 @@
 //!
 //! The walk holds one page for each directory between a source and the place
 //! it has reached, so its memory follows the depth of the tree and not its
-//! size; beside them, about a page of directories that were entered on the way.
-//! It has one operation outstanding at most; reading the files it finds goes on
-//! beside it.
+//! size; beside them, about a page of directories that were entered on the way,
+//! and the page that follows the one at its end. It has one operation
+//! outstanding at most; reading the files it finds goes on beside it, and so
+//! does the walk itself where that operation lists the next page.
 
 use std::collections::{HashMap, VecDeque};
 use std::vec;
@@ -97,9 +98,19 @@ pub(super) enum Step {
 /// What the outstanding operation is for.
 #[derive(Debug)]
 enum Question {
-    Inspect { located: Located, links: FollowLinks, extent: SourceExtent },
-    Enter { located: Located, extent: SourceExtent },
-    Page,
+    Inspect {
+        located: Located,
+        links: FollowLinks,
+        extent: SourceExtent,
+    },
+    Enter {
+        located: Located,
+        extent: SourceExtent,
+    },
+    /// The next page of the directory at this depth.
+    Page {
+        depth: usize,
+    },
 }
 
 /// A directory the walk is in.
@@ -112,8 +123,52 @@ struct Frame {
     /// Directories among them that were entered, in the same order.
     below: VecDeque<(Name, Entered)>,
     next: Option<Cursor>,
+    /// The next page, or why there is none, ahead of its turn.
+    coming: Option<Result<Listing, Failure>>,
     /// Its entries are named at the top of the destination.
     top: bool,
+}
+
+impl Frame {
+    /// Goes on with the page that came, if this one is used up.
+    fn turn_page(&mut self) -> Result<(), Failure> {
+        if self.entries.len() > 0 {
+            return Ok(());
+        }
+        if let Some(coming) = self.coming.take() {
+            let Listing { page, below } = coming?;
+            self.entries = page.entries.into_iter();
+            self.below = below.into();
+            self.next = page.next;
+        }
+        Ok(())
+    }
+
+    /// Whether it is time to ask for the next page.
+    fn ask_ahead(&self, page: usize) -> bool {
+        self.next.is_some() && self.coming.is_none() && self.entries.len() <= page / 2
+    }
+
+    /// Whether nothing is left of it, but for a page that was asked for.
+    fn is_over(&self) -> bool {
+        self.entries.len() == 0 && self.next.is_none() && self.coming.is_none()
+    }
+
+    /// Whether the next entry needs no operation.
+    fn goes_on(&self, symlinks: Symlinks) -> bool {
+        self.entries.as_slice().first().is_some_and(|entry| match entry.kind {
+            Some(Kind::File | Kind::Other(_)) => true,
+            Some(Kind::Symlink) => symlinks != Symlinks::Follow,
+            Some(Kind::Directory) => self.below.front().is_some_and(|(name, _)| *name == entry.name),
+            None => false,
+        })
+    }
+
+    /// Entries held.
+    fn held(&self) -> usize {
+        let coming = self.coming.iter().flatten().map(Listing::entries).sum::<usize>();
+        self.entries.len() + coming
+    }
 }
 
 /// The walk over all sources.
@@ -139,7 +194,7 @@ impl Walk {
 
     /// Directory entries held now.
     pub(super) fn held(&self) -> usize {
-        self.frames.iter().map(|frame| frame.entries.len()).sum::<usize>() + self.ahead()
+        self.frames.iter().map(Frame::held).sum::<usize>() + self.ahead()
     }
 
     /// Entries held of directories entered before it was their turn.
@@ -147,29 +202,38 @@ impl Walk {
         self.frames.iter().flat_map(|frame| &frame.below).map(|(_, entered)| entered.listing.entries()).sum()
     }
 
-    /// Whether it stands still until an operation ends.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.question.is_some()
-    }
-
     /// Goes on to whatever is next.
     pub(super) fn step(&mut self) -> Step {
-        if self.question.is_some() {
-            return Step::Waiting;
-        }
-        while let Some(frame) = self.frames.last_mut() {
-            if let Some(entry) = frame.entries.next() {
-                return self.child(&entry);
+        while let Some(depth) = self.frames.len().checked_sub(1) {
+            let listing = matches!(&self.question, Some(Question::Page { depth: asked }) if *asked == depth);
+            let frame = &mut self.frames[depth];
+            if let Err(failure) = frame.turn_page() {
+                return failed(frame.located.clone(), failure);
             }
-            if let Some(from) = frame.next.take() {
-                let path = frame.located.path.clone();
-                self.question = Some(Question::Page);
-                let ahead = self.page.saturating_sub(self.ahead());
-                return Step::Ask(SourceWork::List { path, from, limit: self.page, ahead });
+            if frame.is_over() && !listing {
+                self.frames.pop();
+                continue;
             }
-            self.frames.pop();
+            match (&self.question, frame.ask_ahead(self.page)) {
+                (None, true) => return self.list(depth),
+                (Some(_), _) if !frame.goes_on(self.symlinks) => return Step::Waiting,
+                _ => {}
+            }
+            return match frame.entries.next() {
+                Some(entry) => self.child(&entry),
+                None => Step::Waiting,
+            };
         }
-        self.next_source()
+        if self.question.is_some() { Step::Waiting } else { self.next_source() }
+    }
+
+    /// Asks for a further page of the directory at `depth`.
+    fn list(&mut self, depth: usize) -> Step {
+        let Some(from) = self.frames[depth].next.take() else { return Step::Waiting };
+        let path = self.frames[depth].located.path.clone();
+        self.question = Some(Question::Page { depth });
+        let ahead = self.page.saturating_sub(self.ahead());
+        Step::Ask(SourceWork::List { path, from, limit: self.page, ahead })
     }
 
     fn next_source(&mut self) -> Step {
@@ -239,17 +303,13 @@ impl Walk {
             (Some(Question::Enter { located, extent }), Ok(SourceOutcome::Directory(entered))) => {
                 self.entered(located, extent, entered)
             }
-            (Some(Question::Page), Ok(SourceOutcome::Listing(Listing { page, below }))) => {
-                if let Some(frame) = self.frames.last_mut() {
-                    frame.entries = page.entries.into_iter();
-                    frame.below = below.into();
-                    frame.next = page.next;
-                }
+            (Some(Question::Page { depth }), Ok(SourceOutcome::Listing(listing))) => {
+                self.listed(depth, Ok(listing));
                 self.step()
             }
-            (Some(Question::Page), Err(error)) => {
-                let Some(frame) = self.frames.pop() else { return self.step() };
-                failed(frame.located, Failure::from(&error))
+            (Some(Question::Page { depth }), Err(error)) => {
+                self.listed(depth, Err(Failure::from(&error)));
+                self.step()
             }
             (Some(Question::Inspect { located, .. } | Question::Enter { located, .. }), Err(error)) => {
                 let failure = self.lost(&error);
@@ -257,6 +317,13 @@ impl Walk {
             }
             // The driver handed back the result of something else.
             (Some(_), Ok(_)) | (None, _) => self.step(),
+        }
+    }
+
+    /// The next page of the directory at `depth` came, or cannot be had.
+    fn listed(&mut self, depth: usize, listing: Result<Listing, Failure>) {
+        if let Some(frame) = self.frames.get_mut(depth) {
+            frame.coming = Some(listing);
         }
     }
 
@@ -300,6 +367,7 @@ impl Walk {
             entries: page.entries.into_iter(),
             below: below.into(),
             next: page.next,
+            coming: None,
             top,
         });
         if top { self.step() } else { Step::Found(Found::Directory { located, metadata }) }

@@ -7,7 +7,7 @@ use limosa_storage::{
 };
 
 use super::super::operation::{MakeLink, NameWork, Parents};
-use super::{directories_above, find, forget, sync_directories, with_parents};
+use super::{find, forget, sync_directory, sync_names, with_parents};
 
 /// What the owner of a directory needs to work in it.
 const OWNER_RIGHTS: u32 = 0o700;
@@ -61,12 +61,17 @@ fn sync(store: &dyn Store, works: &[NameWork]) -> Result<()> {
         NameWork::MakeLink(link) => Some(&link.to),
         NameWork::FinishDirectory { .. } | NameWork::Remove(_) => None,
     });
-    let mut directories = directories_above(made);
-    directories.extend(synced.filter_map(|work| match work {
-        NameWork::FinishDirectory { path, .. } => Some(path.clone()),
-        _ => None,
-    }));
-    sync_directories(store, &directories)
+    sync_names(store, made)?;
+    let finished: Vec<StorePath> = synced
+        .filter_map(|work| match work {
+            NameWork::FinishDirectory { path, .. } => Some(path.clone()),
+            _ => None,
+        })
+        .collect();
+    if store.sync_directories(&finished).is_ok() {
+        return Ok(());
+    }
+    finished.iter().try_for_each(|path| sync_directory(store, path))
 }
 
 fn make_directory(store: &dyn Store, path: &StorePath, parents: Parents, open_to_owner: bool) -> Result<()> {

@@ -16,7 +16,7 @@ use super::super::operation::{
     DestinationOutput, Fate, Inspect, Inspection, Journal, OpenJournal, OpenPartial, Partial, PublishPartial,
     ResumeFrom,
 };
-use super::{directories_above, find, forget, sync_directories, with_parents};
+use super::{find, forget, sync_names, with_parents};
 use crate::failure::Failure;
 use crate::journal::{Chain, JournalHeader, MAX_JOURNAL, Replay};
 
@@ -58,9 +58,8 @@ fn name_partial(
     }
     partial.file.set_attributes(attributes)?;
     store.publish(Staged::File { path: &partial.path, file: &*partial.file }, to, publish)?;
-    // The directories above may have been made a moment ago.
     let strict = publish.durability == Durability::Strict;
-    if strict { sync_directories(store, &directories_above(to.parent().iter())) } else { Ok(()) }
+    if strict { sync_names(store, std::iter::once(to)) } else { Ok(()) }
 }
 
 pub(super) fn close(store: &dyn Store, partial: &Partial, fate: &Fate) -> Result<()> {
@@ -189,12 +188,9 @@ fn open_journaled(store: &dyn Store, open: &OpenPartial, plan: &OpenJournal) -> 
         None => {
             let chain = begin(&journal, &plan.header)?;
             let file = store.create(&open.path)?;
-            if let Some(parent) = open.path.parent() {
-                // The journal must never speak of a file that had this name before.
-                store.sync_directory(&parent)?;
-                // Nor may what it says be lost with a directory above.
-                sync_directories(store, &directories_above(std::iter::once(&parent)))?;
-            }
+            // The journal must never speak of a file that had this name before,
+            // nor what it says be lost with a directory above.
+            sync_names(store, std::iter::once(&open.path))?;
             (file, chain, BTreeMap::new())
         }
     };

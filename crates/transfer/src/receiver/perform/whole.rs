@@ -7,7 +7,7 @@ use std::sync::Arc;
 use limosa_storage::{Durability, Publish, Result, Staged, Store, WriteFile};
 
 use super::super::operation::{WholeOutcome, WriteWhole};
-use super::{directories_above, forget, sync_directories, with_parents};
+use super::{forget, sync_names, with_parents};
 
 /// A file on its way to its name.
 enum Stage {
@@ -23,7 +23,7 @@ pub(super) fn write(store: &dyn Store, files: &[WriteWhole]) -> Vec<Result<Whole
     let synced = sync_together(store, files, &stages);
     let mut outcomes: Vec<_> =
         files.iter().zip(stages).map(|(file, stage)| publish(store, file, stage, synced)).collect();
-    if let Err(error) = sync_names(store, files, &outcomes) {
+    if let Err(error) = sync_published(store, files, &outcomes) {
         outcomes.iter_mut().filter(|outcome| is_published(outcome)).for_each(|outcome| *outcome = Err(error.clone()));
     }
     outcomes
@@ -34,10 +34,10 @@ fn is_published(outcome: &Result<WholeOutcome>) -> bool {
 }
 
 /// Syncs the names that files were given, if they are to be there for good.
-fn sync_names(store: &dyn Store, files: &[WriteWhole], outcomes: &[Result<WholeOutcome>]) -> Result<()> {
+fn sync_published(store: &dyn Store, files: &[WriteWhole], outcomes: &[Result<WholeOutcome>]) -> Result<()> {
     let published = files.iter().zip(outcomes).filter(|(_, outcome)| is_published(outcome)).map(|(file, _)| file);
     let strict = published.filter(|file| file.publish.durability == Durability::Strict);
-    sync_directories(store, &directories_above(strict.map(|file| &file.to)))
+    sync_names(store, strict.map(|file| &file.to))
 }
 
 fn stage(store: &dyn Store, whole: &WriteWhole) -> Stage {
