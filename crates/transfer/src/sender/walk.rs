@@ -303,14 +303,9 @@ impl Walk {
             (Some(Question::Enter { located, extent }), Ok(SourceOutcome::Directory(entered))) => {
                 self.entered(located, extent, entered)
             }
-            (Some(Question::Page { depth }), Ok(SourceOutcome::Listing(listing))) => {
-                self.listed(depth, Ok(listing));
-                self.step()
-            }
-            (Some(Question::Page { depth }), Err(error)) => {
-                self.listed(depth, Err(Failure::from(&error)));
-                self.step()
-            }
+            // Whether there is room for what is on it is not known here.
+            (Some(Question::Page { depth }), Ok(SourceOutcome::Listing(listing))) => self.listed(depth, Ok(listing)),
+            (Some(Question::Page { depth }), Err(error)) => self.listed(depth, Err(Failure::from(&error))),
             (Some(Question::Inspect { located, .. } | Question::Enter { located, .. }), Err(error)) => {
                 let failure = self.lost(&error);
                 failed(located, failure)
@@ -321,10 +316,11 @@ impl Walk {
     }
 
     /// The next page of the directory at `depth` came, or cannot be had.
-    fn listed(&mut self, depth: usize, listing: Result<Listing, Failure>) {
+    fn listed(&mut self, depth: usize, listing: Result<Listing, Failure>) -> Step {
         if let Some(frame) = self.frames.get_mut(depth) {
             frame.coming = Some(listing);
         }
+        Step::Waiting
     }
 
     /// A source that is not there was named wrongly; what a directory listed
