@@ -273,11 +273,9 @@ pub trait Store: Debug + Send + Sync {
 
     /// Brings the names in several directories to stable storage as
     /// [`sync_directory`](Self::sync_directory) does, in fewer steps where the
-    /// store can. For many directories that costs far less than syncing each.
-    ///
-    /// # Errors
-    /// What the store reports; nothing is known of any of them then.
-    fn sync_directories(&self, paths: &[StorePath]) -> Result<()>;
+    /// store can; what became of each, in their order. For many directories
+    /// that costs far less than syncing each.
+    fn sync_directories(&self, paths: &[StorePath]) -> Vec<Result<()>>;
 
     /// Locks a file against every other holder, in this process or another,
     /// without waiting. Made, for its owner only, if missing. The file that

@@ -130,6 +130,13 @@ impl StorePath {
         self.0.is_empty()
     }
 
+    /// Whether this is `directory` or lies below it.
+    #[must_use]
+    pub fn is_within(&self, directory: &Self) -> bool {
+        let rest = self.0.strip_prefix(directory.as_bytes());
+        directory.is_root() || rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
+    }
+
     /// The bytes of the path, components separated by single slashes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -280,13 +280,13 @@ impl Store for LocalStore {
         }
     }
 
-    fn sync_directories(&self, paths: &[StorePath]) -> Result<()> {
+    fn sync_directories(&self, paths: &[StorePath]) -> Vec<Result<()>> {
         let found = |path: &StorePath| {
             let directory = self.root.directory(path.as_bytes())?;
             Ok(attributes::metadata(&rustix::fs::fstat(directory)?).device)
         };
         let together = self.batch.sync_directories(paths.len(), || paths.iter().map(found).collect());
-        if together { Ok(()) } else { paths.iter().try_for_each(|path| self.sync_directory(path)) }
+        paths.iter().map(|path| if together { Ok(()) } else { self.sync_directory(path) }).collect()
     }
 
     fn lock(&self, path: &StorePath) -> Result<LockGuard> {

@@ -300,8 +300,8 @@ impl Store for MemoryStore {
         }
     }
 
-    fn sync_directories(&self, paths: &[StorePath]) -> Result<()> {
-        paths.iter().try_for_each(|path| self.sync_directory(path))
+    fn sync_directories(&self, paths: &[StorePath]) -> Vec<Result<()>> {
+        paths.iter().map(|path| self.sync_directory(path)).collect()
     }
 
     fn lock(&self, path: &StorePath) -> Result<LockGuard> {

@@ -122,3 +122,20 @@ fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
     ];
     proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
+
+#[test]
+fn a_directory_holds_itself_and_what_is_below() {
+    let path = |text: &str| StorePath::parse(text.as_bytes()).unwrap();
+    for (inner, outer, within) in [
+        ("a", "", true),
+        ("", "", true),
+        ("a/b", "a/b", true),
+        ("a/b/c", "a", true),
+        ("a", "a/b", false),
+        ("ab", "a", false),
+        ("a-b/c", "a", false),
+        ("", "a", false),
+    ] {
+        assert_eq!(path(inner).is_within(&path(outer)), within, "{inner:?} in {outer:?}");
+    }
+}

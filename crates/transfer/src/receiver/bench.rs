@@ -188,9 +188,30 @@ impl Bench {
             return None;
         }
         self.names_under_way = true;
-        let count = self.names.len().min(BATCH_NAMES);
+        let count = self.names_done_together();
         let (entries, works) = self.names.drain(..count).map(|(entry, wait, work)| ((entry, wait), work)).unzip();
         Some(self.register(Purpose::Names(entries), 0, DestinationWork::Names(works)))
+    }
+
+    /// How many of the names that wait can be done in one operation, which makes
+    /// and removes first and finishes directories last: up to the first that
+    /// follows the end of a directory that holds it.
+    fn names_done_together(&self) -> usize {
+        let mut finished: BTreeSet<&[u8]> = BTreeSet::new();
+        let together = self.names.iter().take(BATCH_NAMES).take_while(|(_, _, work)| {
+            let path = match work {
+                NameWork::FinishDirectory { path, .. } => {
+                    finished.insert(path.as_bytes());
+                    return true;
+                }
+                NameWork::MakeDirectory { path, .. } | NameWork::Remove(path) => path,
+                NameWork::MakeLink(link) => &link.to,
+            };
+            let bytes = path.as_bytes();
+            let above = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| &bytes[..end]);
+            !above.chain([bytes, &[]]).any(|directory| finished.contains(directory))
+        });
+        together.count()
     }
 
     /// Small files that are ready, in one operation.
@@ -252,9 +273,10 @@ impl Bench {
         }
     }
 
-    /// Whether names in this directory wait to be synced; they no longer do.
-    pub(super) fn claim_sync(&mut self, directory: &StorePath) -> bool {
-        self.unsynced.remove(directory)
+    /// The directories at or below this one whose names wait to be synced; they
+    /// no longer do.
+    pub(super) fn claim_syncs(&mut self, directory: &StorePath) -> Vec<StorePath> {
+        self.unsynced.extract_if(.., |path| path.is_within(directory)).collect()
     }
 
     /// Asks for the sync of all directories that wait for it; says whether
@@ -287,4 +309,57 @@ impl Bench {
 /// The time of last change, as the store takes it.
 pub(super) fn timestamp(attributes: &Attributes) -> Option<Timestamp> {
     attributes.modified.map(|(seconds, nanos)| Timestamp::new(seconds, nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use limosa_seal::AlgorithmSet;
+    use limosa_storage::memory::MemoryStore;
+    use limosa_wire::setup::ContentDigest;
+
+    use super::super::{Destination, PartialNames, Survey};
+    use super::*;
+
+    fn path(text: &str) -> StorePath {
+        StorePath::parse(text.as_bytes()).unwrap()
+    }
+
+    fn bench() -> Bench {
+        let survey = Survey::of(&MemoryStore::new(), Destination::parse(b"in").unwrap()).unwrap();
+        let algorithm = AlgorithmSet::Ordinary.content(ContentDigest::Blake3).unwrap();
+        let options = ReceiverOptions::new(survey, 1, PartialNames::new(b"anna", [9; 16]), algorithm);
+        Bench::new(options.with_durability(Durability::File))
+    }
+
+    #[test]
+    fn nothing_is_made_together_with_the_end_of_a_directory_that_holds_it() {
+        let finish = |text| {
+            let attributes = storage::Attributes::default();
+            NameWork::FinishDirectory { path: path(text), attributes, sync: Vec::new() }
+        };
+        let remove = |text| NameWork::Remove(path(text));
+        let mut bench = bench();
+        for work in [remove("a"), finish("a"), remove("ab/c"), remove("b"), finish("b"), remove("a/x/y"), remove("a")] {
+            bench.ask_name(EntryId(1), Wait::Finished, work);
+        }
+        let mut together = Vec::new();
+        while let Some(DestinationOperation { ticket, work }) = bench.next_operation() {
+            let DestinationWork::Names(works) = work else { panic!("only names were asked for") };
+            together.push(works.len());
+            bench.redeem(ticket).unwrap();
+        }
+        assert_eq!(together, [5, 2]);
+    }
+
+    #[test]
+    fn who_shuts_a_directory_claims_the_syncs_below_it() {
+        let mut bench = bench();
+        bench.claim_syncs(&StorePath::root());
+        for name in ["in/d/sub/f", "in/d-e/f", "in/d/f", "in/x"] {
+            bench.touch_directory_of(&path(name), Some(&path("in")));
+        }
+        assert_eq!(bench.claim_syncs(&path("in/d")), [path("in/d"), path("in/d/sub")]);
+        assert_eq!(bench.claim_syncs(&path("in/d")), []);
+        assert_eq!(bench.claim_syncs(&StorePath::root()), [path("in"), path("in/d-e")]);
+    }
 }

@@ -103,8 +103,9 @@ pub enum NameWork {
         path: StorePath,
         /// What it gets.
         attributes: Attributes,
-        /// Whether the names in it are synced first.
-        sync: bool,
+        /// Directories whose names are synced first: itself and others below
+        /// that could not be opened any more afterwards.
+        sync: Vec<StorePath>,
     },
     /// Make a symbolic link.
     MakeLink(Box<MakeLink>),

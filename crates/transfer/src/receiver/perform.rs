@@ -5,7 +5,7 @@ mod names;
 mod partial;
 mod whole;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use limosa_seal::ContentAlgorithm;
@@ -25,7 +25,7 @@ pub fn perform(store: &dyn Store, work: DestinationWork) -> DestinationDone {
     let result = match work {
         DestinationWork::Inspect(inspect) => partial::inspect(store, &inspect).map(DestinationOutput::Inspected),
         DestinationWork::Names(works) => Ok(DestinationOutput::Names(names::work(store, &works))),
-        DestinationWork::SyncDirectories(paths) => done(sync_directories(store, &paths)),
+        DestinationWork::SyncDirectories(paths) => done(sync_directories(store, paths)),
         DestinationWork::WriteWholes(files) => {
             let outcomes = whole::write(store, &files);
             buffers.extend(files.into_iter().map(|file| file.bytes));
@@ -91,50 +91,76 @@ fn make_unannounced(store: &dyn Store, path: &StorePath, parents: Parents) -> Re
     Ok(())
 }
 
-/// Syncs the names in directories, together where that is possible.
-fn sync_directories(store: &dyn Store, paths: &[StorePath]) -> Result<()> {
-    if store.sync_directories(paths).is_ok() {
-        return Ok(());
-    }
-    for path in paths {
-        match sync_directory(store, path) {
-            // It may be written to but not read, so nobody can sync it.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
-            result => result?,
-        }
-    }
-    Ok(())
-}
+/// Directories that were synced together, and what came of each.
+struct Synced(BTreeMap<StorePath, Result<()>>);
 
-fn sync_directory(store: &dyn Store, path: &StorePath) -> Result<()> {
-    match store.sync_directory(path) {
-        // Removed again by an entry that came later, or by somebody else.
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
+impl Synced {
+    /// Syncs these directories, each once: asked again, the system may have
+    /// forgotten that it failed.
+    fn these(store: &dyn Store, directories: BTreeSet<StorePath>) -> Self {
+        let directories: Vec<StorePath> = directories.into_iter().collect();
+        let results = store.sync_directories(&directories);
+        Self(directories.into_iter().zip(results).collect())
     }
-}
 
-/// Syncs the names of these paths, so that they are there for good: in their
-/// directories, and in those above, which may have been made a moment ago.
-fn sync_names<'a>(store: &dyn Store, paths: impl Iterator<Item = &'a StorePath>) -> Result<()> {
-    let own: BTreeSet<StorePath> = paths.filter_map(StorePath::parent).collect();
-    let mut all = own.clone();
-    for directory in &own {
-        let mut next = directory.parent();
-        while let Some(above) = next {
-            next = above.parent();
-            if !all.insert(above) {
-                break;
+    /// Syncs these directories and those above, which may have been made a
+    /// moment ago.
+    fn with_those_above(store: &dyn Store, directories: impl Iterator<Item = StorePath>) -> Self {
+        let mut all = BTreeSet::new();
+        for directory in directories {
+            let mut next = Some(directory);
+            while let Some(directory) = next {
+                next = directory.parent();
+                if !all.insert(directory) {
+                    break;
+                }
             }
         }
+        Self::these(store, all)
     }
-    let all: Vec<StorePath> = all.into_iter().collect();
-    if store.sync_directories(&all).is_ok() {
-        return Ok(());
+
+    /// Whether the names in a directory are there for good.
+    fn names_in(&self, directory: &StorePath) -> Result<()> {
+        match self.0.get(directory) {
+            // Removed again by an entry that came later, or by somebody else.
+            Some(Err(error)) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Some(result) => result.clone(),
+            None => Ok(()),
+        }
     }
-    own.iter().try_for_each(|directory| sync_directory(store, directory))?;
-    // What cannot be read of the rest was there before.
-    sync_directories(store, &all)
+
+    /// Whether `path` is there for good, and the directories on the way to it.
+    fn name(&self, path: &StorePath) -> Result<()> {
+        let mut next = path.parent();
+        if let Some(directory) = &next {
+            self.names_in(directory)?;
+        }
+        while let Some(above) = next.and_then(|directory| directory.parent()) {
+            self.names_where_readable(&above)?;
+            next = Some(above);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::names_in`], for a directory that may be one that can be
+    /// written to and not be read: then nobody can sync it.
+    fn names_where_readable(&self, directory: &StorePath) -> Result<()> {
+        match self.names_in(directory) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// Syncs a name and the directories on the way to it.
+fn sync_name(store: &dyn Store, path: &StorePath) -> Result<()> {
+    Synced::with_those_above(store, path.parent().into_iter()).name(path)
+}
+
+/// Syncs the names in directories, as far as they can be read.
+fn sync_directories(store: &dyn Store, paths: Vec<StorePath>) -> Result<()> {
+    let synced = Synced::these(store, paths.into_iter().collect());
+    synced.0.keys().try_for_each(|directory| synced.names_where_readable(directory))
 }
 
 /// Removes what is of no use any more; that it cannot be removed changes

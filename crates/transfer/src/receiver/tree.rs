@@ -7,8 +7,8 @@ use super::bench::{Bench, Wait};
 use super::operation::NameWork;
 use limosa_wire::EntryId;
 
-/// What a directory's owner needs to open it.
-const OWNER_READS: u32 = 0o400;
+/// What a directory's owner needs to open it and what is below.
+const OWNER_OPENS: u32 = 0o500;
 
 /// How far a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +94,10 @@ impl Directory {
             return;
         }
         self.state = State::Finishing;
-        // The other directories are synced together later; one that may not be
-        // read afterwards has to be synced before.
-        let readable = self.attributes.mode.is_none_or(|mode| mode & OWNER_READS != 0);
-        let sync = !readable && bench.claim_sync(&self.path);
+        // The other directories are synced together later; what cannot be opened
+        // afterwards, it or something below it, has to be synced before.
+        let opens = self.attributes.mode.is_none_or(|mode| mode & OWNER_OPENS == OWNER_OPENS);
+        let sync = if opens { Vec::new() } else { bench.claim_syncs(&self.path) };
         let work = NameWork::FinishDirectory { path: self.path.clone(), attributes: self.attributes, sync };
         bench.ask_name(id, Wait::Finished, work);
     }

@@ -238,8 +238,8 @@ impl Store for Disk {
         memory.names.extend(now.into_iter().filter(|(name, _)| inside(name)));
         Ok(())
     }
-    fn sync_directories(&self, paths: &[StorePath]) -> Result<()> {
-        paths.iter().try_for_each(|path| self.sync_directory(path))
+    fn sync_directories(&self, paths: &[StorePath]) -> Vec<Result<()>> {
+        paths.iter().map(|path| self.sync_directory(path)).collect()
     }
     fn sync_files(&self, files: &[Arc<dyn WriteFile>]) -> Result<()> {
         files.iter().try_for_each(|file| file.sync_all())

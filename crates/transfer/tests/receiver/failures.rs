@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use limosa_storage::{ErrorKind, FollowLinks, Operation, Store};
 use limosa_wire::layout::{Attributes, Entry, EntryKind, Extent, LayoutRecord, Outcome};
-use limosa_wire::setup::Overwrite;
+use limosa_wire::setup::{Durability, Overwrite};
 use limosa_wire::verdict::VerdictRecord;
 use limosa_wire::{Code, EntryId, Offset};
 
@@ -385,4 +385,39 @@ fn withdrawn_bytes_never_pass_for_content() {
     receiver.deliver(Offset(0), &[0; 4]);
     let failed = receiver.verdicts();
     assert!(matches!(failed[..], [VerdictRecord::Failed { code: Code::SOURCE_CHANGED, .. }]), "{failed:?}");
+}
+
+/// Runs a tree of which names are to be there for good.
+fn run_strictly(disk: &Disk, nodes: Vec<Node>) -> Vec<(u64, Code)> {
+    let options = options(disk, "in", 1).with_durability(Durability::Strict);
+    let mut drive = Drive::new(disk, options, Source::new(nodes, true), 1);
+    assert_eq!(drive.run(), Ended::Finished);
+    drive.failures()
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_fails_what_is_in_it_alone() {
+    let mut random = Random(5);
+    let mut nodes = vec![Node::directory("t"), Node::directory("t/a"), Node::directory("t/b")];
+    nodes.extend(["t/a/f", "t/b/f", "t/b/g"].map(|name| Node::file(name, random.bytes(100))));
+    let disk = Disk::new();
+    disk.fail(|tried, path| (tried == Operation::Sync && path.to_string() == "in/t/a").then_some(ErrorKind::Io));
+    let failures = run_strictly(&disk, nodes);
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(exists(&disk, "in/t/b/f") && exists(&disk, "in/t/b/g"));
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_fails_alone() {
+    let disk = Disk::new();
+    disk.make_directory(&path("in")).unwrap();
+    disk.make_directory(&path("in/t")).unwrap();
+    disk.create(&path("in/t/a")).unwrap();
+    let mut nodes = vec![Node::directory("t"), Node::directory("t/a").with_mode(0o755)];
+    nodes.push(Node::directory("t/b").with_mode(0o710));
+    nodes.push(Node::new("t/l", What::Link(b"b".to_vec())));
+    let failures = run_strictly(&disk, nodes);
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!(disk.metadata(&path("in/t/b"), FollowLinks::No).unwrap().mode & 0o777, 0o710);
+    assert!(exists(&disk, "in/t/l"));
 }

@@ -7,7 +7,7 @@ use limosa_storage::{
 };
 
 use super::super::operation::{MakeLink, NameWork, Parents};
-use super::{find, forget, sync_directory, sync_names, with_parents};
+use super::{Synced, find, forget, with_parents};
 
 /// What the owner of a directory needs to work in it.
 const OWNER_RIGHTS: u32 = 0o700;
@@ -15,11 +15,7 @@ const OWNER_RIGHTS: u32 = 0o700;
 /// Carries out all of `works`; what became of each, in their order.
 pub(super) fn work(store: &dyn Store, works: &[NameWork]) -> Vec<Result<()>> {
     let mut results: Vec<Result<()>> = works.iter().map(|work| make(store, work)).collect();
-    if let Err(error) = sync(store, works) {
-        for (result, _) in results.iter_mut().zip(works).filter(|(result, work)| result.is_ok() && is_synced(work)) {
-            *result = Err(error.clone());
-        }
-    }
+    sync(store, works, &mut results);
     for (result, work) in results.iter_mut().zip(works) {
         if result.is_ok()
             && let NameWork::FinishDirectory { path, attributes, .. } = work
@@ -43,35 +39,40 @@ fn make(store: &dyn Store, work: &NameWork) -> Result<()> {
     }
 }
 
-/// Whether more than the end of the session promises that it survives a crash.
-fn is_synced(work: &NameWork) -> bool {
-    match work {
-        NameWork::MakeDirectory { sync, .. } | NameWork::FinishDirectory { sync, .. } => *sync,
-        NameWork::MakeLink(link) => link.publish.durability == Durability::Strict,
-        NameWork::Remove(_) => false,
+/// Syncs what has to be, before a directory gets a mode that may forbid to open
+/// it.
+fn sync(store: &dyn Store, works: &[NameWork], results: &mut [Result<()>]) {
+    let pairs = works.iter().zip(results).filter(|(_, result)| result.is_ok());
+    let pairs: Vec<_> = pairs.map(|(work, result)| (ToSync::of(work), result)).collect();
+    let names = pairs.iter().filter_map(|(to_sync, _)| to_sync.name.and_then(StorePath::parent));
+    let directories = pairs.iter().flat_map(|(to_sync, _)| to_sync.directories.iter().cloned());
+    let synced = Synced::with_those_above(store, names.chain(directories));
+    for (to_sync, result) in pairs {
+        let name = to_sync.name.map_or(Ok(()), |name| synced.name(name));
+        *result =
+            name.and_then(|()| to_sync.directories.iter().try_for_each(|inside| synced.names_where_readable(inside)));
     }
 }
 
-/// Syncs what has to be, before a directory gets a mode that may forbid to open
-/// it.
-fn sync(store: &dyn Store, works: &[NameWork]) -> Result<()> {
-    let synced = works.iter().filter(|work| is_synced(work));
-    let made = synced.clone().filter_map(|work| match work {
-        NameWork::MakeDirectory { path, .. } => Some(path),
-        NameWork::MakeLink(link) => Some(&link.to),
-        NameWork::FinishDirectory { .. } | NameWork::Remove(_) => None,
-    });
-    sync_names(store, made)?;
-    let finished: Vec<StorePath> = synced
-        .filter_map(|work| match work {
-            NameWork::FinishDirectory { path, .. } => Some(path.clone()),
-            _ => None,
-        })
-        .collect();
-    if store.sync_directories(&finished).is_ok() {
-        return Ok(());
+/// What has to survive a crash before a work is done, beside what the end of
+/// the session promises.
+struct ToSync<'a> {
+    /// This name.
+    name: Option<&'a StorePath>,
+    /// All names in these.
+    directories: &'a [StorePath],
+}
+
+impl<'a> ToSync<'a> {
+    fn of(work: &'a NameWork) -> Self {
+        let (name, directories): (_, &[StorePath]) = match work {
+            NameWork::MakeDirectory { path, sync: true, .. } => (Some(path), &[]),
+            NameWork::MakeLink(link) if link.publish.durability == Durability::Strict => (Some(&link.to), &[]),
+            NameWork::FinishDirectory { sync, .. } => (None, sync),
+            NameWork::MakeDirectory { .. } | NameWork::MakeLink(_) | NameWork::Remove(_) => (None, &[]),
+        };
+        Self { name, directories }
     }
-    finished.iter().try_for_each(|path| sync_directory(store, path))
 }
 
 fn make_directory(store: &dyn Store, path: &StorePath, parents: Parents, open_to_owner: bool) -> Result<()> {

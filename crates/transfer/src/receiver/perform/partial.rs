@@ -16,7 +16,7 @@ use super::super::operation::{
     DestinationOutput, Fate, Inspect, Inspection, Journal, OpenJournal, OpenPartial, Partial, PublishPartial,
     ResumeFrom,
 };
-use super::{find, forget, sync_names, with_parents};
+use super::{find, forget, sync_name, with_parents};
 use crate::failure::Failure;
 use crate::journal::{Chain, JournalHeader, MAX_JOURNAL, Replay};
 
@@ -59,7 +59,7 @@ fn name_partial(
     partial.file.set_attributes(attributes)?;
     store.publish(Staged::File { path: &partial.path, file: &*partial.file }, to, publish)?;
     let strict = publish.durability == Durability::Strict;
-    if strict { sync_names(store, std::iter::once(to)) } else { Ok(()) }
+    if strict { sync_name(store, to) } else { Ok(()) }
 }
 
 pub(super) fn close(store: &dyn Store, partial: &Partial, fate: &Fate) -> Result<()> {
@@ -190,7 +190,7 @@ fn open_journaled(store: &dyn Store, open: &OpenPartial, plan: &OpenJournal) -> 
             let file = store.create(&open.path)?;
             // The journal must never speak of a file that had this name before,
             // nor what it says be lost with a directory above.
-            sync_names(store, std::iter::once(&open.path))?;
+            sync_name(store, &open.path)?;
             (file, chain, BTreeMap::new())
         }
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use limosa_storage::{Durability, Publish, Result, Staged, Store, WriteFile};
 
 use super::super::operation::{WholeOutcome, WriteWhole};
-use super::{forget, sync_names, with_parents};
+use super::{Synced, forget, with_parents};
 
 /// A file on its way to its name.
 enum Stage {
@@ -23,21 +23,24 @@ pub(super) fn write(store: &dyn Store, files: &[WriteWhole]) -> Vec<Result<Whole
     let synced = sync_together(store, files, &stages);
     let mut outcomes: Vec<_> =
         files.iter().zip(stages).map(|(file, stage)| publish(store, file, stage, synced)).collect();
-    if let Err(error) = sync_published(store, files, &outcomes) {
-        outcomes.iter_mut().filter(|outcome| is_published(outcome)).for_each(|outcome| *outcome = Err(error.clone()));
-    }
+    sync_published(store, files, &mut outcomes);
     outcomes
 }
 
-fn is_published(outcome: &Result<WholeOutcome>) -> bool {
-    matches!(outcome, Ok(WholeOutcome::Published))
-}
-
 /// Syncs the names that files were given, if they are to be there for good.
-fn sync_published(store: &dyn Store, files: &[WriteWhole], outcomes: &[Result<WholeOutcome>]) -> Result<()> {
-    let published = files.iter().zip(outcomes).filter(|(_, outcome)| is_published(outcome)).map(|(file, _)| file);
-    let strict = published.filter(|file| file.publish.durability == Durability::Strict);
-    sync_names(store, strict.map(|file| &file.to))
+fn sync_published(store: &dyn Store, files: &[WriteWhole], outcomes: &mut [Result<WholeOutcome>]) {
+    let pairs = files.iter().zip(outcomes);
+    let published: Vec<_> = pairs
+        .filter(|(file, outcome)| {
+            file.publish.durability == Durability::Strict && matches!(outcome, Ok(WholeOutcome::Published))
+        })
+        .collect();
+    let synced = Synced::with_those_above(store, published.iter().filter_map(|(file, _)| file.to.parent()));
+    for (file, outcome) in published {
+        if let Err(error) = synced.name(&file.to) {
+            *outcome = Err(error);
+        }
+    }
 }
 
 fn stage(store: &dyn Store, whole: &WriteWhole) -> Stage {
