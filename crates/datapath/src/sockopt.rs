@@ -1,5 +1,5 @@
-//! The two socket options that no crate wraps, and the only unsafe code of the
-//! workspace.
+//! The two socket options that no crate wraps, and the only unsafe code of
+//! what is shipped.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
