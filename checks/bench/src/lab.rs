@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use limosa_sim::LineSettings;
 use serde_json::Value;
 
 /// Share of a 1,500-byte IPv4 packet that is payload of the linear space.
@@ -35,6 +36,13 @@ impl Line {
     #[must_use]
     pub fn possible(&self) -> f64 {
         self.rate * (1.0 - self.loss) * PAYLOAD_SHARE
+    }
+
+    /// What a line in words comes to in the way of the data.
+    #[must_use]
+    pub fn of(settings: &LineSettings) -> Self {
+        let forward = &settings.forward;
+        Self { rate: forward.rate.bits_per_second() as f64, rtt: settings.rtt(), loss: forward.total_loss() }
     }
 
     /// Bytes for a transfer of at least 30 s and 100 round trips.
@@ -126,11 +134,13 @@ fn steady(moments: &[Moment], start: Moment, line: &Line) -> Option<f64> {
     (seconds > 1.0).then(|| 100.0 * bytes * 8.0 / seconds / line.possible())
 }
 
-/// The middle one of some figures.
+/// The middle one of some figures, or what is between the middle two.
 #[must_use]
 pub fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied()
+    let upper = figures.get(figures.len() / 2)?;
+    let lower = figures.get((figures.len() - 1) / 2)?;
+    Some(f64::midpoint(*lower, *upper))
 }
 
 #[cfg(test)]
@@ -164,6 +174,13 @@ mod tests {
         let moments: Vec<Moment> =
             (0..100).map(|tenth| (f64::from(tenth) / 10.0, f64::from(tenth) * 50_000.0)).collect();
         assert_eq!(start_of_steady(&moments, &LINE), None);
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 8.0]), Some(3.0));
+        assert_eq!(median(Vec::new()), None);
     }
 
     #[test]

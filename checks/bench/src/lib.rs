@@ -6,16 +6,20 @@
 //! [`memory`] what processes take of memory, [`processor`] of CPU time;
 //! [`floor`] is what a transfer costs at least, [`trees`] what a tree of small
 //! files does. [`server`] is the other end of a run, [`network`] where the ends
-//! are, [`scratch`] what stands around them.
-//! The runs themselves are the examples: `lab`, `memory`, `flood`, `cpu`,
-//! `sessions`, `small`.
+//! are, with a line between them by [`netem`] or [`limosa_line`], [`scratch`]
+//! what stands around them. [`peer`] is who is compared, [`trial`] one run of
+//! it, [`comparison`] what all runs come to. The runs themselves are the
+//! examples: `lab`, `compare`, `line`, `memory`, `flood`, `cpu`, `sessions`, `small`.
 #![forbid(unsafe_code)]
 
+pub mod comparison;
 pub mod floor;
 pub mod lab;
 mod line;
 pub mod memory;
+pub mod netem;
 pub mod network;
+pub mod peer;
 pub mod pipeline;
 pub mod processor;
 mod protection;
@@ -23,3 +27,4 @@ pub mod protocol;
 pub mod scratch;
 pub mod server;
 pub mod trees;
+pub mod trial;

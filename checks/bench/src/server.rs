@@ -1,15 +1,17 @@
-//! The other end of a run: OpenSSH's server, or Limosa's own.
+//! The other end of a run: OpenSSH's server, Limosa's own, or nginx.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
+
 use crate::network::Place;
-use crate::scratch::{Scratch, check};
+use crate::scratch::{Scratch, check, program};
 
 /// How long a server may take until it listens.
 const START_UP: Duration = Duration::from_secs(10);
@@ -19,7 +21,8 @@ const START_UP: Duration = Duration::from_secs(10);
 pub struct Sshd(Child);
 
 impl Sshd {
-    /// Starts it on `port` of a place. Makes the keys `id` and `hostkey`.
+    /// Starts it on `port` of a place. Makes the keys `id` and `hostkey`
+    /// where they are not there.
     ///
     /// # Errors
     /// If a program is missing or fails.
@@ -28,7 +31,8 @@ impl Sshd {
         let (host_key, id) = (scratch.key("hostkey")?, scratch.key("id")?);
         let config = format!(
             "Port {port}\nListenAddress {address}\nHostKey {}\nAuthorizedKeysFile {}.pub\n\
-             StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nPidFile none\nUseDNS no\n",
+             StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\nUsePAM no\nPidFile none\nUseDNS no\n\
+             PrintMotd no\nMaxStartups 100\nMaxSessions 100\nSubsystem sftp internal-sftp\n",
             host_key.display(),
             id.display()
         );
@@ -37,9 +41,7 @@ impl Sshd {
         let mut command = place.command(Path::new("/usr/sbin/sshd"));
         command.arg("-D").arg("-f").arg(scratch.path("sshd_config"));
         let sshd = Self(command.stdin(Stdio::null()).spawn()?);
-        if place.namespace.is_none() {
-            await_listener(SocketAddr::new(address, port))?;
-        }
+        place.inside(|| await_listener(SocketAddr::new(address, port)))?;
         Ok(sshd)
     }
 }
@@ -59,6 +61,51 @@ fn await_listener(address: SocketAddr) -> io::Result<()> {
 impl Drop for Sshd {
     fn drop(&mut self) {
         let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An nginx that hands out a directory over TLS.
+#[derive(Debug)]
+pub struct Nginx(Child);
+
+impl Nginx {
+    /// Starts it on port 443 of a place, with a new certificate.
+    ///
+    /// # Errors
+    /// If `nginx` or `openssl` is missing or fails.
+    pub fn start(place: &Place, root: &Path, scratch: &Scratch) -> io::Result<Self> {
+        let address = place.address;
+        let file = |name: &str| scratch.path(name).display().to_string();
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9"]);
+        openssl.args(["-subj", &format!("/CN={address}"), "-addext", &format!("subjectAltName=IP:{address}")]);
+        openssl.args(["-keyout", &file("tls.key"), "-out", &file("tls.crt")]);
+        check(openssl.stdin(Stdio::null()).stderr(Stdio::null()))?;
+        let (key, certificate, directory) = (file("tls.key"), file("tls.crt"), root.display());
+        let config = format!(
+            "daemon off;\nuser root;\nworker_processes auto;\npid {};\nerror_log {} error;\nevents {{}}\n\
+             http {{\n access_log off; sendfile on; tcp_nopush on;\n\
+             client_body_temp_path {0}-1; proxy_temp_path {0}-2; fastcgi_temp_path {0}-3;\n\
+             uwsgi_temp_path {0}-4; scgi_temp_path {0}-5;\n\
+             server {{ listen {address}:443 ssl; ssl_certificate {certificate}; ssl_certificate_key {key};\n\
+             ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; root {directory}; }}\n}}\n",
+            file("nginx.pid"),
+            file("nginx.log"),
+        );
+        fs::write(scratch.path("nginx.conf"), config)?;
+        let mut nginx = place.command(&program("nginx").ok_or(io::ErrorKind::NotFound)?);
+        nginx.arg("-e").arg(scratch.path("nginx.log")).arg("-c").arg(scratch.path("nginx.conf"));
+        let nginx = Self(nginx.stdin(Stdio::null()).spawn()?);
+        place.inside(|| await_listener(SocketAddr::new(address, 443)))?;
+        Ok(nginx)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers end with it only if it is asked.
+        let _ = rustix::process::kill_process(Pid::from_child(&self.0), Signal::TERM);
         let _ = self.0.wait();
     }
 }
