@@ -57,9 +57,10 @@ fn name_partial(
         partial.file.truncate(size)?;
     }
     partial.file.set_attributes(attributes)?;
-    store.publish(Staged::File { path: &partial.path, file: &*partial.file }, to, publish)?;
-    let strict = publish.durability == Durability::Strict;
-    if strict { sync_name(store, to) } else { Ok(()) }
+    // Its name is synced here, with those above.
+    let how = Publish { durability: publish.durability.min(Durability::File), ..publish };
+    store.publish(Staged::File { path: &partial.path, file: &*partial.file }, to, how)?;
+    if publish.durability == Durability::Strict { sync_name(store, to) } else { Ok(()) }
 }
 
 pub(super) fn close(store: &dyn Store, partial: &Partial, fate: &Fate) -> Result<()> {
