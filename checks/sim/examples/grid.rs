@@ -88,8 +88,7 @@ fn narrow(options: &mut Options, flag: &str, value: &str) -> Result<(), Box<dyn 
                 return Err(format!("{value} is not RATE,RTT,LOSS").into());
             };
             let loss = loss.trim_end_matches('%').parse::<f64>()? / 100.0;
-            let queue = Queue::Time(Duration::from_millis(50));
-            options.cells = vec![Cell { rate: rate.parse()?, rtt: parse_time(rtt)?, loss, queue }];
+            options.cells = vec![Cell::new(rate.parse()?, parse_time(rtt)?, loss)];
         }
         "--queue" => {
             for cell in &mut options.cells {

@@ -9,7 +9,8 @@
 //! several runs), `--policy fair|high|low|fixed`, `--target RATE`, `--flows N`,
 //! `--stagger TIME`, `--longer TIME` (of the round trip, from flow to flow),
 //! `--cubic before|after` and `--bbr before|after` (5 s before or after),
-//! `--kind cubic|bbr` (TCP alone instead of a policy), `--burst TIME`, `--at TIME:rate=R|rtt=T|loss=P|blackout=on|blackout=off` (repeatable),
+//! `--kind cubic|bbr` (TCP alone instead of a policy), `--session BYTES` (the
+//! whole transport instead of the law alone), `--burst TIME`, `--at TIME:rate=R|rtt=T|loss=P|blackout=on|blackout=off` (repeatable),
 //! `--pause FROM-UNTIL`, `--offset TIME` (receivers' clocks), `--csv FILE`,
 //! `--svg FILE`, `--per-flow`.
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use limosa_sim::outcome::Outcome;
 use limosa_sim::scenario::{Kind, parse_time};
+use limosa_sim::session::SessionPlan;
 use limosa_sim::table::Table;
 use limosa_sim::{Change, Direction, FlowPlan, LineSettings, Scenario};
 use limosa_transport::rate::Policy;
@@ -91,6 +93,10 @@ fn flow_option(flows: &mut Flows, flag: &str, value: &str) -> Result<(), Failure
         "--longer" => flows.longer = parse_time(value)?,
         "--cubic" => flows.rivals.push((Kind::Cubic, before(value)?)),
         "--bbr" => flows.rivals.push((Kind::Bbr, before(value)?)),
+        "--session" => {
+            let plan = SessionPlan::upload(value.parse()?).as_lengths();
+            flows.plan = FlowPlan { limits: flows.plan.limits, ..FlowPlan::session(plan) };
+        }
         "--burst" => plan.sender.burst = parse_time(value)?,
         "--offset" => plan.clock.offset = parse_time(value)?,
         "--target" => plan.limits.target = Some(value.parse::<Rate>()?),

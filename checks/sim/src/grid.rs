@@ -1,5 +1,5 @@
 //! The grid of lines that every change of the transport has to pass: rates
-//! from 100 Mbit/s to 10 Gbit/s, round trips from 1 ms to 1 s, losses up to
+//! from 100 Mbit/s to 100 Gbit/s (in packets of 9,000 bytes), round trips from 1 ms to 1 s, losses up to
 //! 30 %.
 //!
 //! In its short form it is part of the test suite; in its full form the
@@ -17,7 +17,12 @@ use crate::outcome::Outcome;
 use crate::scenario::{FlowPlan, Kind, LineSettings, Scenario};
 use crate::session::SessionPlan;
 
-const PACKET: u64 = 1500;
+/// Bytes of a packet on lines of up to 10 Gbit/s, and on faster ones.
+const PACKET: u32 = 1500;
+const JUMBO: u32 = 9000;
+/// Mbit/s from which on packets are large.
+const FAST: u64 = 100_000;
+const MEGABIT: u64 = 1_000_000;
 /// Shortest time that stands for a round trip in lengths of runs: two report
 /// intervals.
 const SHORTEST_ROUND: Duration = Duration::from_millis(10);
@@ -42,6 +47,8 @@ pub struct Cell {
     pub loss: f64,
     /// Queue in front of the bottleneck.
     pub queue: Queue,
+    /// Bytes of a packet.
+    pub packet: u32,
 }
 
 /// How long a cell goes on after start-up: so many round trips or datagrams,
@@ -77,12 +84,10 @@ fn cells(megabits: &[u64], millis: &[u64], percents: &[f64]) -> Vec<Cell> {
     let mut cells = Vec::new();
     for &rate in megabits {
         for &rtt in millis {
-            cells.extend(percents.iter().map(|percent| Cell {
-                rate: Rate::from_bits_per_second(rate * 1_000_000),
-                rtt: Duration::from_millis(rtt),
-                loss: percent / 100.0,
-                queue: Queue::Time(Duration::from_millis(50)),
-            }));
+            let cell = |percent: &f64| {
+                Cell::new(Rate::from_bits_per_second(rate * MEGABIT), Duration::from_millis(rtt), percent / 100.0)
+            };
+            cells.extend(percents.iter().map(cell));
         }
     }
     cells
@@ -99,10 +104,17 @@ pub fn short() -> Vec<Cell> {
 /// All cells, with 30 % loss on top.
 #[must_use]
 pub fn full() -> Vec<Cell> {
-    cells(&[100, 1_000, 10_000], &[1, 10, 100, 300, 1000], &[0.0, 0.1, 1.0, 5.0, 10.0, 30.0])
+    cells(&[100, 1_000, 10_000, FAST], &[1, 10, 100, 300, 1000], &[0.0, 0.1, 1.0, 5.0, 10.0, 30.0])
 }
 
 impl Cell {
+    /// A line with a queue of 50 ms.
+    #[must_use]
+    pub fn new(rate: Rate, rtt: Duration, loss: f64) -> Self {
+        let packet = if rate.bits_per_second() < FAST * MEGABIT { PACKET } else { JUMBO };
+        Self { rate, rtt, loss, queue: Queue::Time(Duration::from_millis(50)), packet }
+    }
+
     /// Bytes of IP packets that the line can deliver per second.
     fn possible(&self) -> f64 {
         self.rate.bytes_per_second() * (1.0 - self.loss)
@@ -114,21 +126,26 @@ impl Cell {
 
     /// How long the part after start-up takes at full rate.
     fn steady_time(&self, extent: Extent) -> Duration {
-        let datagrams = Duration::from_secs_f64(extent.datagrams as f64 * PACKET as f64 / self.rate.bytes_per_second());
-        (self.round() * extent.rounds).min(datagrams.max(self.round() * extent.least_rounds))
+        let bytes = extent.datagrams as f64 * f64::from(self.packet);
+        let datagrams = Duration::from_secs_f64(bytes / self.rate.bytes_per_second());
+        // On the fastest lines that would be too many.
+        let least = if self.packet > PACKET { 0 } else { extent.least_rounds };
+        (self.round() * extent.rounds).min(datagrams.max(self.round() * least))
     }
 
     /// The cell as a scenario.
     #[must_use]
     pub fn scenario(&self, sender: Sender, extent: Extent) -> Scenario {
-        let line = LineSettings::new(self.rate, self.rtt).with_loss(self.loss).with_queue(self.queue);
+        let mut line = LineSettings::new(self.rate, self.rtt).with_loss(self.loss).with_queue(self.queue);
+        (line.forward.mtu, line.reverse.mtu) = (self.packet, self.packet);
         let steady = self.steady_time(extent);
         match sender {
             Sender::Law(policy) => Scenario::new(line)
                 .flow(FlowPlan::new(Kind::Paced(policy)))
                 .lasting(self.round() * START_ROUNDS + steady),
             Sender::Session(policy) => {
-                let plan = SessionPlan { policy, ..SessionPlan::upload(0).as_lengths() };
+                let largest_packet = self.packet as usize;
+                let plan = SessionPlan { policy, largest_packet, ..SessionPlan::upload(0).as_lengths() };
                 // Start-up moves about what one full round trip does.
                 let time = steady + self.round();
                 let bytes = (self.possible() * plan.payload_share() * time.as_secs_f64()) as u64;
@@ -247,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_grids_have_the_cells_they_should() {
-        assert_eq!((short().len(), full().len()), (25 + 18, 90));
+        assert_eq!((short().len(), full().len()), (25 + 18, 120));
         assert!(short().iter().all(|cell| full().contains(cell)));
     }
 

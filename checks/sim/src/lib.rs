@@ -27,6 +27,7 @@ pub mod pace;
 pub mod random;
 pub mod scenario;
 pub mod session;
+pub mod startup;
 pub mod table;
 pub mod tcp;
 pub mod trace;

@@ -195,6 +195,13 @@ impl Outcome {
         self.forward().queue_full.packets as f64 / sent.max(1) as f64
     }
 
+    /// Bytes that found the forward queue full until `at`, or a little later.
+    #[must_use]
+    pub fn overflow_until(&self, at: Duration) -> u64 {
+        let reached = self.snapshots.iter().find(|(time, _)| *time >= Time::ZERO + at);
+        reached.map_or(self.forward(), |(_, counters)| counters).queue_full.bytes
+    }
+
     /// Counters of the forward link at the end.
     #[must_use]
     pub fn forward(&self) -> &Counters {
