@@ -4,7 +4,7 @@
 //! the highest that arrived as long as that fits its budget, one percent of
 //! what is delivered; else first the interval grows, then a
 //! report speaks of the newest numbers and of a part of the older ones in
-//! turn. What reports may take of a narrow way back is bounded beside.
+//! turn, and others follow unasked until all have had theirs. What reports may take of a narrow way back is bounded beside.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -23,8 +23,13 @@ const REPEATS: u8 = 3;
 const SHARE: u64 = 100;
 /// What a report may always take, bytes.
 const ALWAYS: u64 = 2 * 1_280;
-/// Most that is saved up for later reports, bytes.
-const MOST: u64 = 1 << 20;
+/// The same while older numbers wait for their turn and nothing arrives: the
+/// peer may have stopped for want of what is said of them, and what does not
+/// arrive earns nothing.
+const WAITING: u64 = 256 * 1_024;
+/// Most that is saved up for later reports, bytes: enough for every number that
+/// may be unsettled where a third is lost.
+const MOST: u64 = 1 << 22;
 /// A report with nothing unusual to say, bytes as an IP packet.
 const SMALL: u64 = 140;
 /// Bytes that a change between arrived and missing takes in a slice, in
@@ -72,6 +77,8 @@ pub(crate) struct Reporter {
     plan: Option<Plan>,
     /// Where the turn through older numbers goes on.
     turn: u64,
+    /// Whether the last report left some of them out.
+    waiting: bool,
     runs: SliceBuilder,
 }
 
@@ -97,6 +104,7 @@ impl Reporter {
             stamps: Vec::with_capacity(STAMPS),
             plan: None,
             turn: 0,
+            waiting: false,
             runs: SliceBuilder::default(),
         }
     }
@@ -154,8 +162,8 @@ impl Reporter {
         let changes = numbers.changes(all.clone());
         let wanted = SMALL + changes * CHANGE / 2;
         let since = self.last.map_or(Duration::from_secs(1), |last| now.since(last)).max(Duration::from_micros(100));
-        self.earn(delivered);
-        let earned = self.credit.max(ALWAYS);
+        let silent = !self.earn(delivered);
+        let earned = self.credit.max(if self.waiting && silent { WAITING } else { ALWAYS });
         let carried = saturating(narrow * since.as_secs_f64());
         if carried < wanted.min(4 * SMALL) || (wanted > earned.min(carried) && since < self.interval * STRETCH) {
             self.due = Some(now + self.interval);
@@ -165,10 +173,12 @@ impl Reporter {
         true
     }
 
-    fn earn(&mut self, delivered: u64) {
+    /// Earns for what was delivered; whether that was anything.
+    fn earn(&mut self, delivered: u64) -> bool {
         let earned = delivered.saturating_sub(self.delivered) / SHARE;
         self.delivered += earned * SHARE;
         self.credit = (self.credit + earned).min(MOST);
+        earned > 0
     }
 
     fn make_plan(&self, all: Range<u64>, wanted: u64, budget: u64) -> Plan {
@@ -211,6 +221,7 @@ impl Reporter {
         let done = plan.newest.is_empty() && plan.older.is_empty();
         if done || plan.left < SMALL {
             self.turn = plan.older.start;
+            self.waiting = !done;
             self.finish(now);
         } else {
             self.plan = Some(plan);
@@ -219,7 +230,7 @@ impl Reporter {
 
     fn finish(&mut self, now: Time) {
         self.last = Some(now);
-        self.repeats = self.repeats.saturating_sub(1);
+        self.repeats = self.repeats.saturating_sub(1).max(u8::from(self.waiting));
         self.due = (self.repeats > 0).then(|| now + self.interval);
     }
 
@@ -315,8 +326,20 @@ mod tests {
     /// Writes the report that is due; what it says of each number, and how
     /// many datagrams it took.
     fn report(reporter: &mut Reporter, now: Time, numbers: &Numbers) -> (BTreeMap<u64, bool>, usize) {
+        report_after(reporter, now, numbers, 0)
+    }
+
+    /// The same after `delivered` bytes in all.
+    fn report_after(
+        reporter: &mut Reporter,
+        now: Time,
+        numbers: &Numbers,
+        delivered: u64,
+    ) -> (BTreeMap<u64, bool>, usize) {
         let (mut fates, mut datagrams) = (BTreeMap::new(), 0);
-        while reporter.deadline().is_some_and(|due| due <= now) && reporter.start(now, numbers, 0, f64::INFINITY) {
+        while reporter.deadline().is_some_and(|due| due <= now)
+            && reporter.start(now, numbers, delivered, f64::INFINITY)
+        {
             let mut buffer = vec![0; 1252];
             let mut packet = PacketBuilder::new(&mut buffer, 1252, Payload::Bytes).unwrap();
             reporter.write(now, numbers, &ReceiverState::default(), &RangeSet::default(), &mut packet);
@@ -369,13 +392,13 @@ mod tests {
     #[test]
     fn too_much_for_its_budget_is_told_in_turn_newest_first() {
         // Every second number of 40,000 is missing: 60 kB, where 2.5 kB may
-        // be said at a time.
+        // be said at a time while a little more arrives.
         let numbers = arrived((0..40_000).step_by(2));
         let mut reporter = Reporter::new();
         let (mut now, mut told, mut reports) = (Time::ZERO, BTreeMap::new(), 0);
         while told.len() < 39_999 {
             reporter.on_asked(now);
-            let (fates, datagrams) = report(&mut reporter, now, &numbers);
+            let (fates, datagrams) = report_after(&mut reporter, now, &numbers, now.micros());
             if datagrams > 0 {
                 assert!(datagrams <= 3, "{datagrams}");
                 assert!(fates.contains_key(&39_998), "the newest are always told");
@@ -386,6 +409,22 @@ mod tests {
             assert!(reports < 100, "{} of 39999 told", told.len());
         }
         assert!(told.iter().all(|(n, arrived)| *arrived == (n % 2 == 0)));
+    }
+
+    #[test]
+    fn a_peer_that_waits_for_older_numbers_need_not_ask_again() {
+        // 1.5 MB, and nothing that arrives earns more.
+        let numbers = arrived((0..1_000_000).step_by(2));
+        let mut reporter = Reporter::new();
+        let (mut now, mut told, mut reports) = (Time::ZERO, BTreeMap::new(), 0);
+        reporter.on_asked(now);
+        while reporter.deadline().is_some() {
+            told.extend(report(&mut reporter, now, &numbers).0);
+            later(&mut now, FIRST_INTERVAL);
+            reports += 1;
+            assert!(reports < 1_000, "{} told", told.len());
+        }
+        assert_eq!(told.len(), 999_999);
     }
 
     #[test]
