@@ -4,8 +4,10 @@
 //! that, how long a file of 10 MB takes over 100 ms.
 //!
 //! ```text
-//! cargo run -p limosa-sim --release --example startup [SEED]
+//! cargo run -p limosa-sim --release --example startup [SEED [RATE [RTT]]]
 //! ```
+//!
+//! A rate, and a round trip in milliseconds, confine it to cells of that kind.
 
 use std::error::Error;
 use std::time::Duration;
@@ -20,11 +22,15 @@ const FILE_RTT: Duration = Duration::from_millis(100);
 const RUNS: u64 = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let seed = std::env::args().nth(1).map_or(Ok(1), |seed| seed.parse::<u64>())?;
-    files(seed)?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let seed = arguments.first().map_or(Ok(1), |seed| seed.parse::<u64>())?;
+    if arguments.len() < 2 {
+        files(seed)?;
+    }
+    let wanted = |at: usize, text: &str| arguments.get(at).is_none_or(|wanted| wanted == text);
     println!("\n{}", Start::HEAD);
-    for rate in ["100mbit", "1gbit", "10gbit"] {
-        for rtt in [1, 10, 100, 300, 1000] {
+    for rate in ["100mbit", "1gbit", "10gbit"].into_iter().filter(|rate| wanted(1, rate)) {
+        for rtt in [1, 10, 100, 300, 1000].into_iter().filter(|rtt| wanted(2, &rtt.to_string())) {
             for percent in [0.0, 10.0, 30.0] {
                 let rate: Rate = rate.parse()?;
                 println!("{}", Start::new(rate, Duration::from_millis(rtt), percent).row(seed));

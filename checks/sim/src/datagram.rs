@@ -19,6 +19,12 @@ pub trait Wire: Clone {
     /// it carries no bytes that could be damaged: then it is dropped instead,
     /// as the receiver's checksum would do.
     fn corrupt(&mut self, random: &mut Random) -> bool;
+
+    /// Marks it as having met congestion (RFC 3168). False if its sender did
+    /// not say that it understands: then it is dropped instead.
+    fn mark(&mut self) -> bool {
+        false
+    }
 }
 
 /// The packets of everything this crate can run over one line.
@@ -80,6 +86,14 @@ impl Wire for Udp {
             None => false,
         }
     }
+
+    fn mark(&mut self) -> bool {
+        let capable = self.ecn != Ecn::NotCapable;
+        if capable {
+            self.ecn = Ecn::Congestion;
+        }
+        capable
+    }
 }
 
 impl Wire for Datagram {
@@ -95,6 +109,13 @@ impl Wire for Datagram {
     fn corrupt(&mut self, random: &mut Random) -> bool {
         match self {
             Self::Udp(udp) => udp.corrupt(random),
+            Self::Tcp(_) | Self::Paced(_) | Self::Report(_) => false,
+        }
+    }
+
+    fn mark(&mut self) -> bool {
+        match self {
+            Self::Udp(udp) => udp.mark(),
             Self::Tcp(_) | Self::Paced(_) | Self::Report(_) => false,
         }
     }

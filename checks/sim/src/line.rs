@@ -78,6 +78,10 @@ impl<D: Wire> Wire for Parcel<D> {
     fn corrupt(&mut self, random: &mut Random) -> bool {
         self.datagram.corrupt(random)
     }
+
+    fn mark(&mut self) -> bool {
+        self.datagram.mark()
+    }
 }
 
 /// Two links and the branches of the flows that share them.

@@ -1,13 +1,17 @@
 //! One direction of a line: queue, bottleneck, delay, and what goes wrong.
 //!
 //! A packet that is sent passes, in this order: the MTU; loss in front of the
-//! queue; a drop-tail FIFO; the bottleneck, which takes its length at the
-//! link's rate unless it stalls; blackout, loss behind the bottleneck (it has used line time by
+//! queue; a drop-tail FIFO, with active management before and behind it where there
+//! is such; the bottleneck, which takes its length at the
+//! link's rate unless it stalls (or what a token bucket has saved up at a higher
+//! one); blackout, loss behind the bottleneck (it has used line time by
 //! then), corruption, duplication; the delay with its jitter.
 
+mod bucket;
 mod counters;
 mod faults;
 mod flight;
+mod managed;
 mod settings;
 
 use std::collections::VecDeque;
@@ -16,12 +20,16 @@ use std::time::Duration;
 use limosa_transport::Time;
 
 pub use counters::{Counters, Tally};
-pub use settings::{Bursts, Jitter, LinkSettings, LossPlace, Queue, Reordering, Stalls};
+pub use settings::{
+    Bucket, Bursts, Discipline, Jitter, LinkSettings, LossPlace, ManagedQueue, Queue, Reordering, Stalls,
+};
 
 use crate::datagram::Wire;
 use crate::random::Seed;
+use bucket::Tokens;
 use faults::Faults;
 pub(crate) use flight::Flight;
+use managed::Manager;
 
 /// Why a link took a packet and will not deliver it, known at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +38,8 @@ pub enum Refused {
     TooLong,
     /// The queue was full.
     QueueFull,
+    /// Dropped by what keeps the queue short.
+    Managed,
     /// Lost in front of the queue.
     Lost,
 }
@@ -49,6 +59,8 @@ pub struct Link<D> {
     flight: Flight<D>,
     /// Whether a packet may arrive before one that left earlier.
     overtaking: bool,
+    tokens: Tokens,
+    manager: Manager,
     faults: Faults,
     counters: Counters,
 }
@@ -67,6 +79,8 @@ impl<D: Wire> Link<D> {
         Self {
             queue_limit: settings.queue.bytes(settings.rate),
             overtaking: settings.overtakes(),
+            tokens: Tokens::default(),
+            manager: Manager::new(&seed),
             faults: Faults::new(seed),
             settings,
             queue: VecDeque::new(),
@@ -83,7 +97,7 @@ impl<D: Wire> Link<D> {
     /// # Errors
     /// Where the packet went if it did not enter the queue. Later losses are
     /// only counted, as on a real line.
-    pub fn send(&mut self, now: Time, datagram: D) -> Result<(), Refused> {
+    pub fn send(&mut self, now: Time, mut datagram: D) -> Result<(), Refused> {
         self.advance(now);
         let length = datagram.wire_length();
         self.counters.offered.add(length);
@@ -99,8 +113,27 @@ impl<D: Wire> Link<D> {
             self.counters.queue_full.add(length);
             return Err(Refused::QueueFull);
         }
+        if !self.admits(now, &mut datagram, length) {
+            return Err(Refused::Managed);
+        }
         self.enqueue(now, datagram, length);
         Ok(())
+    }
+
+    /// Whether the management lets a packet into the queue, marked perhaps.
+    fn admits(&mut self, now: Time, datagram: &mut D, length: u32) -> bool {
+        let Some(managed) = self.settings.managed.filter(|_| !self.queue.is_empty()) else { return true };
+        let delay = self.head_leaves.since(now) + self.settings.rate.time_for(self.waiting);
+        let strikes = self.manager.strikes_on_entry(&managed, now, delay, self.waiting);
+        !strikes || self.spares(&managed, datagram, length)
+    }
+
+    /// Marks a packet that is to be dropped, if that can be; counts either.
+    fn spares(&mut self, managed: &ManagedQueue, datagram: &mut D, length: u32) -> bool {
+        let marked = managed.marks && datagram.mark();
+        let tally = if marked { &mut self.counters.marked } else { &mut self.counters.managed };
+        tally.add(length);
+        marked
     }
 
     fn enqueue(&mut self, now: Time, datagram: D, length: u32) {
@@ -115,14 +148,33 @@ impl<D: Wire> Link<D> {
 
     /// Starts the transmission of the packet at the head of the queue.
     fn transmit_head(&mut self, start: Time) {
-        let Some(head) = self.queue.front() else { return };
         let start = self.faults.next_working(&self.settings, start);
+        self.drop_at_head(start);
+        let Some(head) = self.queue.front() else { return };
+        let length = head.length;
+        let start = self.tokens.ready(&self.settings, start, length);
         self.counters.queueing.record(start.since(head.arrived));
-        self.head_leaves = start + self.transmission_time(head.length);
+        self.head_leaves = start + self.transmission_time(length);
+    }
+
+    /// Removes the packets that the management drops where they leave.
+    fn drop_at_head(&mut self, now: Time) {
+        let Some(managed) = self.settings.managed else { return };
+        while let Some(head) = self.queue.front() {
+            let sojourn = now.since(head.arrived);
+            if !self.manager.strikes_at_head(&managed, now, sojourn, self.waiting) {
+                return;
+            }
+            let Some(mut head) = self.queue.pop_front() else { return };
+            if self.spares(&managed, &mut head.datagram, head.length) {
+                return self.queue.push_front(head);
+            }
+            self.waiting -= self.queue.front().map_or(0, |next| u64::from(next.length));
+        }
     }
 
     fn transmission_time(&mut self, length: u32) -> Duration {
-        let rate = self.settings.rate.bits_per_second().max(1);
+        let rate = self.settings.bucket.map_or(self.settings.rate, |bucket| bucket.peak).bits_per_second().max(1);
         if rate == u64::MAX {
             return Duration::ZERO;
         }

@@ -27,7 +27,9 @@ use crate::tcp;
 /// As text: `RATE,RTT[,LOSS][,KEY=VALUE]…`, for example
 /// `1gbit,100ms,1%,queue=4bdp,back=10mbit`. Loss strikes in both directions.
 /// The keys: `queue` (a time, `NbdP`, or bytes as `12000b`), `loss`, `bursts`
-/// (`LOSS:MEAN`), `jitter` (mean per packet, reorders), `drift` (amplitude,
+/// (`LOSS:MEAN`), `aqm` (`codel`, `pie`, `codel-ecn`, `pie-ecn`, each with
+/// `:TARGET`; of the way of the data), `bucket` (`BYTES:PEAK`, likewise),
+/// `bunches` (time from one to the next), `jitter` (mean per packet, reorders), `drift` (amplitude,
 /// keeps order), `stalls` (`SHARE:MEAN` of the time), `reorder`
 /// (`SHARE:TIME`), `dup`, `corrupt`, `mtu`; for the way back alone `back`
 /// (rate) and `backloss`.
@@ -200,6 +202,13 @@ impl FlowPlan {
     #[must_use]
     pub fn with_longer_rtt(mut self, extra: Duration) -> Self {
         self.place.access_delay = extra / 2;
+        self
+    }
+
+    /// With this clock at its receiver; for a paced sender.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
         self
     }
 

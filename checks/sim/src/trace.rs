@@ -67,7 +67,8 @@ impl Trace {
     }
 
     /// A picture: above, each flow's goodput and, dashed, its pace, and the
-    /// line's rate in grey; the phases as coloured bars; below, the queue.
+    /// line's rate in grey; the phases as coloured bars; below, the queue and,
+    /// dashed, the delay that each sender sees of it.
     #[must_use]
     pub fn svg(&self, title: &str) -> String {
         svg::draw(self, title)
@@ -218,6 +219,12 @@ mod svg {
 
     fn queues(svg: &mut String, trace: &Trace, panel: &Panel) {
         panel.axes(svg, "queue, ms");
+        let flows = trace.points.first().map_or(0, |p| p.flows.len());
+        for flow in 0..flows {
+            let colour = COLOURS[flow % COLOURS.len()];
+            let seen = trace.points.iter().filter_map(|p| Some((seconds(p.at), millis(p.flows[flow].1?.queue))));
+            panel.line(svg, &format!("stroke=\"{colour}\" stroke-width=\"0.5\" stroke-dasharray=\"3 2\""), seen);
+        }
         panel.line(svg, "stroke=\"#333\"", trace.points.iter().map(|p| (seconds(p.at), millis(p.queue))));
         for tenth in 0..=10 {
             let at = panel.from + (panel.until - panel.from) * f64::from(tenth) / 10.0;

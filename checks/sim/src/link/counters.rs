@@ -33,6 +33,10 @@ pub struct Counters {
     pub delivered: Tally,
     /// Dropped because the queue was full.
     pub queue_full: Tally,
+    /// Dropped by what keeps the queue short.
+    pub managed: Tally,
+    /// Marked by it instead.
+    pub marked: Tally,
     /// Lost at random.
     pub lost: Tally,
     /// Lost in a blackout.

@@ -111,8 +111,17 @@ impl Faults {
         {
             arrival = arrival + reordering.by.mul_f64(self.reordering.unit());
         }
-        arrival
+        match settings.bunching {
+            Some(apart) => next_multiple(arrival, apart),
+            None => arrival,
+        }
     }
+}
+
+/// The first multiple of `apart` that is not before `at`.
+fn next_multiple(at: Time, apart: Duration) -> Time {
+    let apart = (apart.as_nanos() as u64).max(1);
+    Time::from_nanos(at.nanos().div_ceil(apart) * apart)
 }
 
 impl Drift {

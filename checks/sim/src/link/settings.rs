@@ -109,6 +109,35 @@ impl Stalls {
     }
 }
 
+/// How a router keeps its queue short before it is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discipline {
+    /// `CoDel`, after RFC 8289.
+    CoDel,
+    /// PIE, after RFC 8033.
+    Pie,
+}
+
+/// Active queue management in front of a bottleneck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManagedQueue {
+    /// By which rules.
+    pub discipline: Discipline,
+    /// The delay that it accepts.
+    pub target: Duration,
+    /// Whether it marks packets that can be marked instead of dropping them.
+    pub marks: bool,
+}
+
+/// A rate limiter that lets what was saved up pass at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Bytes that can be saved up at the link's rate.
+    pub depth: u64,
+    /// The rate at which they pass.
+    pub peak: Rate,
+}
+
 /// Packets held up while others pass them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reordering {
@@ -127,6 +156,10 @@ pub struct LinkSettings {
     pub delay: Duration,
     /// Queue in front of the bottleneck.
     pub queue: Queue,
+    /// What keeps the queue short.
+    pub managed: Option<ManagedQueue>,
+    /// A token bucket in place of a steady bottleneck.
+    pub bucket: Option<Bucket>,
     /// Times at which the bottleneck stands still.
     pub stalls: Option<Stalls>,
     /// Independent random loss.
@@ -137,6 +170,9 @@ pub struct LinkSettings {
     pub loss_place: LossPlace,
     /// Variation of the delay.
     pub jitter: Option<Jitter>,
+    /// Packets arrive only at moments so far apart, all of them that are due:
+    /// aggregation on radio links, moderated interrupts.
+    pub bunching: Option<Duration>,
     /// Explicit reordering.
     pub reordering: Option<Reordering>,
     /// Share of packets delivered twice.
@@ -157,11 +193,14 @@ impl LinkSettings {
             rate,
             delay,
             queue: Queue::Time(Duration::from_millis(50)),
+            managed: None,
+            bucket: None,
             stalls: None,
             loss: 0.0,
             bursts: None,
             loss_place: LossPlace::AfterQueue,
             jitter: None,
+            bunching: None,
             reordering: None,
             duplication: 0.0,
             corruption: 0.0,

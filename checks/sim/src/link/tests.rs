@@ -226,3 +226,97 @@ fn a_bottleneck_that_stalls_keeps_the_order_and_loses_its_share_of_the_time() {
     let longest = arrivals.windows(2).map(|pair| pair[1].0.since(pair[0].0)).max();
     assert!(longest > Some(Duration::from_millis(10)));
 }
+
+/// Delays of the second half of two seconds at one and a half times the rate,
+/// under this management.
+fn delays(managed: ManagedQueue) -> (Vec<Duration>, Counters) {
+    let mut settings = gigabit(0);
+    settings.queue = Queue::HUGE;
+    settings.managed = Some(managed);
+    let mut link = link(settings);
+    let apart = Duration::from_nanos(6_667);
+    let arrivals = run(&mut link, 300_000, apart);
+    let late = arrivals.into_iter().filter(|(_, number)| *number > 150_000);
+    let waited = late.map(|(at, number)| at.since(Time::ZERO + apart * number)).collect();
+    (waited, link.counters().clone())
+}
+
+#[test]
+fn managed_queues_stay_short_by_drops_or_by_pie_at_once() {
+    let (target, marks) = (Duration::from_millis(5), false);
+    let pie = ManagedQueue { discipline: Discipline::Pie, target, marks };
+    let (mut waited, counters) = delays(pie);
+    waited.sort();
+    assert!(waited[waited.len() / 2] < target * 3, "{:?}", waited[waited.len() / 2]);
+    assert_eq!(counters.queue_full.packets, 0);
+    // What does not listen loses what is too much: a third.
+    let dropped = counters.managed.packets as f64 / counters.offered.packets as f64;
+    assert!((0.2..0.36).contains(&dropped), "{dropped}");
+    let (_, counters) = delays(ManagedQueue { discipline: Discipline::CoDel, ..pie });
+    assert!(counters.managed.packets > 50 && counters.marked.packets == 0, "{counters:?}");
+}
+
+#[test]
+fn codel_leaves_short_bursts_alone_and_then_strikes_ever_more_often() {
+    let mut settings = gigabit(0);
+    settings.queue = Queue::HUGE;
+    settings.managed =
+        Some(ManagedQueue { discipline: Discipline::CoDel, target: Duration::from_millis(5), marks: false });
+    let mut burst = link(settings.clone());
+    assert_eq!(run(&mut burst, 9_000, Duration::ZERO).len(), 9_000, "90 ms of queue, but no longer");
+    let mut standing = link(settings);
+    let arrivals = run(&mut standing, 100_000, Duration::from_nanos(9_000));
+    let lost = |from: u32, until: u32| {
+        let arrived = arrivals.iter().filter(|(_, number)| (from..until).contains(number)).count();
+        (until - from) as usize - arrived
+    };
+    let (first, second) = (lost(0, 50_000), lost(50_000, 100_000));
+    assert!(first > 2 && second > first, "{first}, {second}");
+}
+
+#[test]
+fn what_can_be_marked_is_not_dropped() {
+    use crate::datagram::Udp;
+    use limosa_transport::Ecn;
+    let mut settings = gigabit(0);
+    settings.queue = Queue::HUGE;
+    settings.managed =
+        Some(ManagedQueue { discipline: Discipline::CoDel, target: Duration::from_millis(5), marks: true });
+    let mut link = Link::new(settings, Seed(1));
+    for number in 0..50_000_u32 {
+        let ecn = if number % 2 == 0 { Ecn::Capable } else { Ecn::NotCapable };
+        assert!(link.send(Time::ZERO, Udp { ecn, ..Udp::claiming(Vec::new(), 1222) }).is_ok());
+    }
+    let mut marked = 0;
+    while let Some(at) = link.next_event() {
+        marked += u64::from(link.receive(at).is_some_and(|udp| udp.ecn == Ecn::Congestion));
+    }
+    let counters = link.counters();
+    assert!(marked > 0 && marked == counters.marked.packets && counters.managed.packets > 0, "{counters:?}");
+    assert_eq!(counters.delivered.packets + counters.managed.packets, 50_000);
+}
+
+#[test]
+fn a_bucket_lets_what_was_saved_up_pass_at_once() {
+    let mut settings = gigabit(0);
+    settings.queue = Queue::HUGE;
+    let peak = limosa_wire::Rate::from_bits_per_second(10_000_000_000);
+    settings.bucket = Some(Bucket { depth: 125_000, peak });
+    let arrivals = run(&mut link(settings), 1_100, Duration::ZERO);
+    let at = |number: usize| arrivals[number].0.micros();
+    // A hundred packets at 1 µs, for which eleven more are earned; the rest at
+    // the link's rate of 10 µs each.
+    assert_eq!((at(0), at(99)), (1, 100));
+    assert!((9_980..10_020).contains(&at(1_099)), "{}", at(1_099));
+}
+
+#[test]
+fn bunched_packets_arrive_together_and_in_order() {
+    let mut settings = gigabit(5);
+    settings.bunching = Some(Duration::from_millis(4));
+    let arrivals = run(&mut link(settings), 1_000, Duration::from_micros(20));
+    assert!(arrivals.iter().map(|a| a.1).eq(0..1_000));
+    assert!(arrivals.iter().all(|(at, _)| at.nanos().is_multiple_of(4_000_000)));
+    let moments: std::collections::BTreeSet<_> = arrivals.iter().map(|a| a.0).collect();
+    assert_eq!(moments.len(), 6, "5 to 25 ms");
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use limosa_wire::Rate;
 
 use super::LineSettings;
-use crate::link::{Bursts, Jitter, LinkSettings, Queue, Reordering, Stalls};
+use crate::link::{Bucket, Bursts, Discipline, Jitter, LinkSettings, ManagedQueue, Queue, Reordering, Stalls};
 
 /// Why text does not describe a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +52,11 @@ fn set(line: &mut LineSettings, key: &str, value: &str) -> Result<(), InvalidLin
         "loss" => line.forward.loss = share(value)?,
         "backloss" => line.reverse.loss = share(value)?,
         "back" => line.reverse.rate = rate(value)?,
+        "aqm" => line.forward.managed = Some(managed(value)?),
+        "bucket" => {
+            let (depth, peak) = pair(value, "BYTES:RATE")?;
+            line.forward.bucket = Some(Bucket { depth: number(depth)? as u64, peak: rate(peak)? });
+        }
         _ => {
             let setting = fault(key, value)?;
             setting(&mut line.forward);
@@ -78,6 +83,10 @@ fn fault(key: &str, value: &str) -> Result<Setting, InvalidLine> {
         "drift" => {
             let (amplitude, period) = (parse_time(value)?, Duration::from_millis(20));
             Box::new(move |link| link.jitter = Some(Jitter::Smooth { amplitude, period }))
+        }
+        "bunches" => {
+            let apart = parse_time(value)?;
+            Box::new(move |link| link.bunching = Some(apart))
         }
         "stalls" => {
             let (part, length) = pair(value, "SHARE:TIME")?;
@@ -107,6 +116,17 @@ fn fault(key: &str, value: &str) -> Result<Setting, InvalidLine> {
         }
         _ => return Err(InvalidLine::Key(key.to_owned())),
     })
+}
+
+fn managed(value: &str) -> Result<ManagedQueue, InvalidLine> {
+    let (name, target) = pair(value, "DISCIPLINE:TARGET")?;
+    let (name, marks) = name.strip_suffix("-ecn").map_or((name, false), |name| (name, true));
+    let discipline = match name {
+        "codel" => Discipline::CoDel,
+        "pie" => Discipline::Pie,
+        _ => return Err(wrong(name, "codel, pie, codel-ecn or pie-ecn")),
+    };
+    Ok(ManagedQueue { discipline, target: parse_time(target)?, marks })
 }
 
 fn wrong(part: &str, expected: &'static str) -> InvalidLine {
