@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use limosa_sim::outcome::Outcome;
+use limosa_sim::pace::Clock;
 use limosa_sim::scenario::Kind;
+use limosa_sim::session::SessionPlan;
 use limosa_sim::table::Table;
 use limosa_sim::{Change, Direction, FlowPlan, LineSettings, Scenario};
 use limosa_transport::rate::Policy;
@@ -15,9 +17,10 @@ use limosa_wire::Rate;
 
 /// What one flow must use of a line in the second half of a run.
 const STEADY: f64 = 0.95;
-/// The same of what is left of a line whose bottleneck stalls, and the round
-/// trips in which so much of the line is found.
-const STALLING: f64 = 0.9;
+/// The same of what is left of a line whose bottleneck stalls, in the median
+/// run and in the worst, where a stall hid the line's end; and the round trips
+/// in which so much of the line is found.
+const STALLING: (f64, f64) = (0.9, 0.75);
 const FOUND: (f64, f64) = (8.0, 0.8);
 /// Longest median queue without a rival that fills the buffer.
 const QUEUE: Duration = Duration::from_millis(15);
@@ -99,14 +102,18 @@ fn a_line_that_stalls_is_filled_as_fast() {
         ("100mbit,50ms,1%,stalls=10%:5ms,queue=50ms", 0.05, 0.1),
         ("300mbit,200ms,1%,stalls=10%:5ms,queue=50ms", 0.2, 0.1),
     ] {
-        for seed in [3, 4] {
+        let mut uses = Vec::new();
+        for seed in 1..=5 {
             let outcome = alone(text, 6.0).seeded(seed).run();
             let used = outcome.use_of_line(&outcome.second_half()) / (1.0 - share);
-            assert!(used > STALLING, "{text}, seed {seed}: {:.1} % of what the stalls leave", used * 100.0);
+            uses.push(used);
             let found = outcome.time_to(FOUND.1).expect("start-up ended").as_secs_f64() / rtt;
             assert!(found < FOUND.0, "{text}, seed {seed}: start-up took {found:.1} round trips");
             table.add(format!("{text}, seed {seed}"), outcome);
         }
+        uses.sort_by(f64::total_cmp);
+        let (median, worst) = (uses[uses.len() / 2], uses[0]);
+        assert!(median > STALLING.0 && worst > STALLING.1, "{text}: {median:.2}, {worst:.2} of what the stalls leave");
     }
     insta::assert_snapshot!("stalls", table.to_string());
 }
@@ -136,6 +143,50 @@ fn a_line_that_changes_is_followed() {
     let plan = FlowPlan::fair().pausing(at(2.0), at(5.0));
     fills(&mut table, "source dry from 2 s to 5 s", &scenario("300mbit,50ms,queue=100ms", 20.0).flow(plan));
     insta::assert_snapshot!("changes", table.to_string());
+}
+
+/// Routers that keep their queues short, rate limiters, bunched and overtaking
+/// packets, and clocks that disagree.
+#[test]
+fn lines_that_are_no_plain_queue_are_filled() {
+    let mut table = Table::default();
+    for (text, seconds) in [
+        ("1gbit,50ms,aqm=codel:5ms,queue=200ms", 6.0),
+        ("100mbit,50ms,aqm=codel:5ms,queue=200ms", 20.0),
+        ("100mbit,50ms,aqm=pie:15ms,queue=200ms", 20.0),
+        ("100mbit,20ms,1%,aqm=pie:15ms,queue=200ms", 20.0),
+        ("200mbit,50ms,bucket=2000000:1gbit,queue=50ms", 20.0),
+        ("100mbit,100ms,bucket=10000000:1gbit,queue=3000b", 20.0),
+        ("300mbit,20ms,bunches=4ms,queue=50ms", 10.0),
+        ("300mbit,60ms,reorder=1%:5ms,queue=50ms", 10.0),
+        ("300mbit,60ms,1%,reorder=10%:30ms,queue=50ms", 10.0),
+    ] {
+        fills(&mut table, text, &alone(text, seconds));
+    }
+    for drift_ppm in [-100.0, 100.0] {
+        let clock = Clock { offset: secs(200.0), drift_ppm };
+        let plan = FlowPlan::fair().with_clock(clock);
+        let name = format!("200mbit,50ms,queue=50ms, the receiver's clock {drift_ppm:+} ppm, 200 s ahead");
+        fills(&mut table, &name, &scenario("200mbit,50ms,queue=50ms", 60.0).flow(plan));
+    }
+    insta::assert_snapshot!("other_lines", table.to_string());
+}
+
+#[test]
+fn sessions_heed_congestion_marks_in_place_of_losses() {
+    let session = FlowPlan::session(SessionPlan::upload(u64::MAX >> 8).as_lengths());
+    let mut table = Table::default();
+    for aqm in ["codel-ecn:5ms", "pie-ecn:5ms"] {
+        for flows in [1, 4] {
+            let text = format!("100mbit,50ms,aqm={aqm},queue=200ms");
+            let outcome = scenario(&text, 40.0).flows(flows, secs(1.0), &session).run();
+            let used = outcome.use_of_line(&outcome.second_half());
+            assert!(used > STEADY, "{flows} sessions, {text}: {:.1} %", used * 100.0);
+            assert!(outcome.jain(&outcome.second_half()) > JAIN_SOON, "{flows} sessions, {text}");
+            table.add(format!("{flows} sessions, {text}"), outcome);
+        }
+    }
+    insta::assert_snapshot!("marks", table.to_string());
 }
 
 #[test]

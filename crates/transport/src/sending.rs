@@ -200,12 +200,13 @@ impl Sending {
     pub(crate) fn on_sent(&mut self, now: Time, packet: Packet, size: usize, stamp: bool) {
         let number = self.ring.next();
         // A size that may not pass says little of the bottleneck.
-        self.sent_bytes += size.min(self.mtu.current()) as u64;
+        let passes = size.min(self.mtu.current());
+        self.sent_bytes += passes as u64;
         self.counts.datagrams += 1;
         self.counts.bytes += size as u64;
         let size = u16::try_from(size).unwrap_or(u16::MAX);
         let record = Record { at: now, sent_bytes: self.sent_bytes, contents: packet.contents, size, repeated: false };
-        let summary = record.summary(number);
+        let summary = Sent { size: u32::try_from(passes).unwrap_or(u32::MAX), ..record.summary(number) };
         self.law.on_sent(summary, self.held != Held::Pace);
         if stamp {
             self.next_stamp = now + self.rtt.report_interval() / 4;
@@ -295,6 +296,17 @@ mod tests {
 
     fn packet() -> Packet {
         Packet { length: 100, claimed: 100, contents: Contents::default(), asks: false }
+    }
+
+    #[test]
+    fn sizes_that_are_only_tried_do_not_make_the_first_flight_larger() {
+        let pace = |probed: usize| {
+            let mut sending = Sending::new(Time::ZERO, &Config::server(SessionId(1), 0));
+            sending.on_sent(Time::ZERO, packet(), probed, false);
+            sending.on_path(Time::from_micros(1), Some(Duration::from_millis(10)), false, 9_000);
+            sending.begin_burst(Time::from_micros(1)).pace
+        };
+        assert_eq!(pace(9_000), pace(limosa_wire::datagram::MIN_PACKET));
     }
 
     #[test]

@@ -212,6 +212,9 @@ impl Meter {
             return None;
         }
         self.note_rtt(report);
+        if self.last_report.is_none() {
+            self.marks.extend(self.opening_mark(report));
+        }
         let interval = report.interval.as_secs_f64().clamp(500e-6, 2.0);
         let elapsed = self.elapsed(report.now, interval);
         let base = self.delay.base;
@@ -237,6 +240,25 @@ impl Meter {
         let sample = self.compare(&mark, window, interval, report.now);
         self.push(mark, window);
         sample.map(|sample| Sample { elapsed, jump, gap, queue_last: last, ..sample })
+    }
+
+    /// What an earlier report would have said that the first of a path can be
+    /// compared with: its first stamp, as if all had arrived since.
+    fn opening_mark(&self, report: &PathReport<'_>) -> Option<Mark> {
+        let first = report.stamps.iter().find(|stamp| stamp.sent.at >= self.since)?;
+        let newest = report.largest.sent;
+        let packets = newest.number.get().checked_sub(first.sent.number.get()).filter(|packets| *packets > 0)?;
+        Some(Mark {
+            sent: first.sent,
+            received_micros: first.received_at.0,
+            delivered_packets: report.delivered_packets.saturating_sub(packets),
+            delivered_bytes: report
+                .delivered_bytes
+                .saturating_sub(newest.sent_bytes.saturating_sub(first.sent.sent_bytes)),
+            marks: report.congestion_marks,
+            queue_low: 0.0,
+            queue_high: 0.0,
+        })
     }
 
     /// Seconds since the report before; a long gap starts the window anew.

@@ -1,5 +1,6 @@
 //! Start-up: the rate follows what is delivered, four times as much each
-//! round trip, until a queue, loss or a standstill shows the line's end.
+//! round trip, until a queue, loss or a standstill shows the line's end; eight
+//! times as long as the trains say that the end is far away.
 
 use super::clear::HEAVY_LOSS;
 use super::loss::{BaselineLoss, LossCount};
@@ -7,14 +8,23 @@ use super::share::Share;
 use super::{Sample, later, seconds_since};
 use crate::Time;
 
-/// Packets of the first round trip, paced over it.
-const FIRST_FLIGHT: f64 = 64.0;
+/// Packets of the first round trip, paced over it: so many on any path, and
+/// more, up to so many, where this rate in bytes per second does not reach them.
+const FIRST_FLIGHT: (f64, f64) = (64.0, 256.0);
+const FIRST_RATE: f64 = 0.625e6;
 /// Least time for them in seconds: no report comes sooner.
 const FIRST_FLIGHT_TIME: f64 = 0.004;
 /// What is sent for each byte delivered.
 const GROWTH: f64 = 4.0;
+/// The same below this part of the hint of the trains: one that is too high by
+/// less than that has the line overrun no further than none would.
+const GROWTH_AFAR: f64 = 8.0;
+const AFAR: f64 = 1.0 / 4.0;
 /// How far above the hint of the trains the rate may go.
 const HINT_MARGIN: f64 = 1.08;
+/// Part of a given rate to begin with: what arrives of it shows whether the
+/// line carries the rest.
+const TOLD: f64 = 0.5;
 /// Packets of a train, at least and at most.
 const TRAIN: (f64, f64) = (16.0, 96.0);
 /// Below this queue in seconds loss is not of our making.
@@ -61,8 +71,10 @@ pub(super) struct Startup {
 impl Startup {
     /// From nothing: `rtt` and `packet` give the first flight.
     pub(super) fn new(now: Time, rtt: f64, packet: f64, target: Option<f64>) -> Self {
-        let first = FIRST_FLIGHT * packet / rtt.max(FIRST_FLIGHT_TIME);
-        Self::from_rate(now, first.max(target.map_or(0.0, |t| t / GROWTH)))
+        let time = rtt.max(FIRST_FLIGHT_TIME);
+        let packets = (FIRST_RATE * time / packet).clamp(FIRST_FLIGHT.0, FIRST_FLIGHT.1);
+        let first = packets * packet / time;
+        Self::from_rate(now, first.max(target.map_or(0.0, |target| TOLD * target)))
     }
 
     /// From a rate known to pass.
@@ -122,8 +134,10 @@ impl Startup {
     }
 
     fn grow(&mut self, s: &Sample, hint: Option<f64>, loss: f64) {
-        self.rate = self.rate.max(GROWTH * s.delivered / (1.0 - loss));
+        let sent = s.delivered / (1.0 - loss);
+        self.rate = self.rate.max(GROWTH * sent);
         if let Some(hint) = hint {
+            self.rate = self.rate.max((GROWTH_AFAR * sent).min(AFAR * hint));
             self.rate = self.rate.min(HINT_MARGIN * hint.max(s.delivered));
         }
     }
@@ -221,6 +235,27 @@ mod tests {
         assert!((startup.rate() - 20e6).abs() < 1.0);
         assert!(startup.on_sample(&Sample::calm(0.2, 20e6), Some(25e6), false).is_none());
         assert!((startup.rate() - 27e6).abs() < 1.0, "trains cap it");
+    }
+
+    #[test]
+    fn far_below_what_the_trains_say_it_is_eight_times_as_much() {
+        let after = |delivered: f64, hint: f64| {
+            let mut startup = startup();
+            assert!(startup.on_sample(&Sample::calm(0.1, delivered), Some(hint), false).is_none());
+            startup.rate() / 1e6
+        };
+        assert!((after(5e6, 1e9) - 40.0).abs() < 1e-3);
+        assert!((after(5e6, 120e6) - 30.0).abs() < 1e-3, "no further than a quarter of it");
+        assert!((after(5e6, 80e6) - 20.0).abs() < 1e-3, "near it as ever");
+    }
+
+    #[test]
+    fn the_first_flight_is_larger_where_it_takes_long() {
+        let packets = |rtt: f64| Startup::new(Time::ZERO, rtt, 1500.0, None).rate() * rtt / 1500.0;
+        assert!((packets(0.1) - 64.0).abs() < 1e-9 && (packets(0.3) - 125.0).abs() < 1e-9);
+        assert!((packets(1.0) - 256.0).abs() < 1e-9);
+        let told = Startup::new(Time::ZERO, 0.1, 1500.0, Some(125e6));
+        assert!((told.rate() - 62.5e6).abs() < 1.0);
     }
 
     #[test]
