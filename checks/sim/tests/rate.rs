@@ -33,6 +33,9 @@ const HIGH: (f64, f64) = (0.6, 0.73);
 const LOW: (f64, f64) = (0.0, 0.1);
 /// Share beside one CUBIC flow, from and to.
 const BESIDE_CUBIC: (f64, f64) = (0.30, 0.62);
+/// Least share beside one BBR flow, of a buffer of one bandwidth-delay product
+/// or more.
+const BESIDE_BBR: f64 = 0.30;
 
 fn secs(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
@@ -252,6 +255,25 @@ fn beside_cubic_it_neither_starves_nor_crushes() {
         }
     }
     insta::assert_snapshot!("cubic", table.to_string());
+}
+
+#[test]
+fn beside_bbr_which_heeds_no_loss_it_insists() {
+    let mut table = Table::default();
+    for queue in ["1bdp", "2bdp"] {
+        for first in [true, false] {
+            let (ours, theirs) = if first { (0.0, 5.0) } else { (5.0, 0.0) };
+            let outcome = scenario(&format!("200mbit,50ms,queue={queue}"), 80.0)
+                .flow(FlowPlan::fair().starting(secs(ours)))
+                .flow(FlowPlan::new(Kind::Bbr).starting(secs(theirs)))
+                .run();
+            let name = format!("BBR {}, queue {queue}", if first { "second" } else { "first" });
+            let share = half(&outcome, 0);
+            assert!(share > BESIDE_BBR, "{name}: {:.1} %", share * 100.0);
+            table.add(name, outcome);
+        }
+    }
+    insta::assert_snapshot!("bbr", table.to_string());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! part, others yielded too, and are of our kind.
 
 use super::drain::Grid;
+use super::insist::{InVain, Insist};
 use super::profile::CompeteProfile;
 use super::share::{Judged, Share};
 use super::standing::Standing;
@@ -48,6 +49,10 @@ pub(super) struct Compete {
     epoch: Epoch,
     catch_up: CatchUp,
     reduced_at: Time,
+    /// What arrives of it, smoothed over a window.
+    delivered: f64,
+    in_vain: InVain,
+    insist: Option<Insist>,
     short_since: Option<Time>,
     /// Part of the time that the queue is short, smoothed.
     short: f64,
@@ -76,6 +81,8 @@ struct Probe {
     queue: f64,
     lowest: f64,
     own: f64,
+    /// What is sent meanwhile.
+    pace: f64,
     until: Time,
 }
 
@@ -100,6 +107,9 @@ impl Compete {
             epoch: Epoch { since: s.now, most: window, start: window },
             catch_up: CatchUp { losses_left: CATCH_UP_LOSSES.0, since: s.now },
             reduced_at: s.now,
+            delivered: share.rate,
+            in_vain: InVain::default(),
+            insist: None,
             short_since: None,
             short: 0.0,
             grid: Grid::default(),
@@ -109,12 +119,17 @@ impl Compete {
     }
 
     pub(super) fn pace(&self) -> f64 {
-        let factor = if self.probe.is_some() { PROBE } else { 1.0 };
-        factor * self.window / self.srtt
+        let usual = self.insist.as_ref().map_or(self.window / self.srtt, Insist::pace);
+        self.probe.as_ref().map_or(usual, |probe| probe.pace)
+    }
+
+    pub(super) fn phase(&self) -> &'static str {
+        if self.insist.is_some() { "insist" } else { "compete" }
     }
 
     pub(super) fn in_flight(&self, s: &Sample) -> f64 {
-        self.pace() * (self.srtt.max(s.rtt) + 2.0 * s.interval)
+        let few = self.insist.as_ref().map_or(f64::MAX, Insist::in_flight);
+        (self.pace() * (self.srtt.max(s.rtt) + 2.0 * s.interval)).min(few)
     }
 
     /// Takes in a sample; says when to leave.
@@ -129,8 +144,11 @@ impl Compete {
         self.srtt += (s.elapsed / s.rtt).min(1.0) * (s.rtt - self.srtt);
         share.note(s.now, judged.rate);
         share.approach(judged.rate, (s.elapsed / s.window).min(1.0));
+        self.delivered = share.rate;
         let line = share.reference();
-        if self.probe.is_none() {
+        if self.insist.is_some() {
+            self.insist(s, judged, line);
+        } else if self.probe.is_none() {
             if judged.congested && s.newest > self.reduced_at {
                 self.back_off(s, judged, line, profile);
             } else {
@@ -145,6 +163,18 @@ impl Compete {
             return Some(Leave::Longer(by));
         }
         self.probe(s, line)
+    }
+
+    /// Goes on insisting, or takes the window up again where that has led to.
+    fn insist(&mut self, s: &Sample, judged: &Judged, line: f64) {
+        let goes_on = |insist: &mut Insist| insist.on_sample(s, self.srtt, judged.rate, judged.rate / line);
+        if self.insist.as_mut().is_some_and(goes_on) {
+            return;
+        }
+        self.insist = None;
+        self.in_vain = InVain::default();
+        self.window = judged.rate * self.srtt;
+        self.epoch = Epoch { since: s.now, most: self.window, start: self.window };
     }
 
     fn grow(&mut self, s: &Sample, judged: &Judged, line: f64, profile: &CompeteProfile) {
@@ -180,6 +210,10 @@ impl Compete {
     }
 
     fn back_off(&mut self, s: &Sample, judged: &Judged, line: f64, profile: &CompeteProfile) {
+        let catching_up = self.catch_up.losses_left > 0;
+        if !catching_up && self.in_vain.on_back_off(s, judged.rate / line, s.queue_high) {
+            self.insist = Some(Insist::begin(s, judged.rate));
+        }
         self.catch_up.losses_left = self.catch_up.losses_left.saturating_sub(1);
         let lack = ((BEHIND - judged.rate / line) / BEHIND).clamp(0.0, 1.0);
         let soft = profile.beta + (SOFTEST - profile.beta).max(0.0) * (3.0 * lack).min(1.0);
@@ -222,8 +256,11 @@ impl Compete {
         }
         if due {
             let length = s.base_rtt + (1.0 - PROBE) * self.srtt + s.rtt;
-            let own = (1.0 - PROBE) * self.window / line;
-            self.probe = Some(Probe { queue: s.queue, lowest: s.queue, own, until: later(s.now, length) });
+            // Who insists sends more than arrives: only less than that makes room.
+            let rate = if self.insist.is_some() { self.delivered } else { self.window / self.srtt };
+            let own = (1.0 - PROBE) * rate * self.srtt / line;
+            let (queue, until) = (s.queue, later(s.now, length));
+            self.probe = Some(Probe { queue, lowest: queue, own, pace: PROBE * rate, until });
         }
         None
     }

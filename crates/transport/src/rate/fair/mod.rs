@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! STARTUP --queue, loss, standstill--> DELAY <--foreign queue / quiet, yield--> COMPETE
-//!                                      (CLEAR, CLAIM, DRAIN, DOWN, VERIFY beside)
+//!                                      (CLEAR, CLAIM, DRAIN, DOWN, VERIFY beside;
+//!                                       INSIST within COMPETE)
 //! ```
 //!
 //! Start-up finds the line's end. The delay mode then keeps an estimate of the
@@ -17,8 +18,10 @@ mod compete;
 mod delay;
 mod down;
 mod drain;
+mod insist;
 mod level;
 mod loss;
+mod peak;
 mod profile;
 mod rivals;
 mod search;
@@ -269,7 +272,7 @@ impl RateControl for Fair {
         let (phase, capacity, loss) = match &self.phase {
             Phase::Startup(startup) => ("startup", startup.rate(), 0.0),
             Phase::Delay(mode, share) => (mode.phase(), share.rate, share.baseline.rate()),
-            Phase::Compete(_, share) => ("compete", share.rate, share.baseline.rate()),
+            Phase::Compete(mode, share) => (mode.phase(), share.rate, share.baseline.rate()),
         };
         RateStatistics {
             phase,

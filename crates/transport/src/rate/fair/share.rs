@@ -1,17 +1,13 @@
 //! What we hold of the line: the estimate all phases share.
 
-use std::collections::VecDeque;
-
 use super::loss::{BaselineLoss, Relaxation};
-use super::{Sample, later, seconds_since};
+use super::peak::Peak;
+use super::{Sample, seconds_since};
 use crate::Time;
 use crate::rate::measure::sane_pace;
 
-/// How long the best rate and the deepest queue are remembered, in seconds, and
-/// in how many parts.
+/// How long the best rate and the deepest queue are remembered, in seconds.
 const MEMORY: f64 = 60.0;
-const PARTS: f64 = 12.0;
-
 /// After clearing, the base delay is beyond doubt for so many seconds.
 const PROVEN: f64 = 20.0;
 
@@ -66,7 +62,7 @@ impl Share {
 
     /// Notes a measured rate as evidence of what the line carries.
     pub(super) fn note(&mut self, now: Time, rate: f64) {
-        self.best.note(now, rate);
+        self.best.note(now, rate, MEMORY);
     }
 
     /// The most the line has carried for us of late.
@@ -124,7 +120,7 @@ impl Share {
     pub(super) fn judge(&mut self, s: &Sample) -> Judged {
         // A buffer that held more before did not overflow now. One packet that
         // came late is no queue: the smallest delay of a report counts.
-        self.deepest.note(s.now, s.queue);
+        self.deepest.note(s.now, s.queue, MEMORY);
         let overflow = s.queue_high > OVERFLOW * self.deepest.most();
         let excess = self.baseline.excess(s.loss, s.packets, overflow);
         if !overflow && excess == 0.0 {
@@ -150,32 +146,9 @@ pub(super) struct Judged {
     pub(super) overflow: bool,
 }
 
-/// Largest of the figures of the last minute.
-#[derive(Clone, Debug, Default)]
-struct Peak {
-    parts: VecDeque<(Time, f64)>,
-}
-
-impl Peak {
-    fn note(&mut self, now: Time, figure: f64) {
-        let fresh = |(since, _): &(Time, f64)| now < later(*since, MEMORY / PARTS);
-        match self.parts.back_mut() {
-            Some(part) if fresh(part) => part.1 = part.1.max(figure),
-            _ => self.parts.push_back((now, figure)),
-        }
-        let old = |(since, _): &(Time, f64)| now > later(*since, MEMORY);
-        while self.parts.front().is_some_and(old) {
-            self.parts.pop_front();
-        }
-    }
-
-    fn most(&self) -> f64 {
-        self.parts.iter().map(|part| part.1).fold(0.0, f64::max)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::later;
     use super::*;
 
     #[test]
