@@ -313,7 +313,7 @@ impl Sender {
         let state = if length == 0 {
             State::Sent
         } else {
-            self.cache.insert(BlockKey { owner, index: 0 }, bytes, length, false);
+            self.cache.hold(BlockKey { owner, index: 0 }, bytes, length, false);
             self.report_entry(|| Event::Started { entry: id, path: located.announced_path() });
             State::Held { base: base.0, layout_end }
         };
@@ -328,6 +328,7 @@ impl Sender {
         let Some(record) = self.entries.get(id) else { return };
         let State::Held { base, layout_end } = record.state else { return };
         let size = record.file.map_or(0, |file| file.size);
+        self.cache.offer(BlockKey { owner: Owner::first(id), index: 0 });
         self.space.ready(base..base + size, layout_end);
         self.entries.set_state(id, State::Small { base });
     }

@@ -195,17 +195,23 @@ impl BlockCache {
         (self.budget.saturating_sub(self.used) / BLOCK).max(ALWAYS_SPARE)
     }
 
-    /// Takes a block in, of which `placed` bytes have a place in the space. Its
-    /// length must have been reserved.
+    /// Takes a block in that may be sent at once, of which `placed` bytes have a
+    /// place in the space. Its length must have been reserved.
     pub(super) fn insert(&mut self, key: BlockKey, bytes: Buffer, placed: u64, droppable: bool) {
+        self.hold(key, bytes, placed, droppable);
+        self.offer(key);
+    }
+
+    /// The same of a block that waits for the other end's word: no line can
+    /// carry it, so it is not read ahead of one.
+    pub(super) fn hold(&mut self, key: BlockKey, bytes: Buffer, placed: u64, droppable: bool) {
         let length = bytes.len() as u64;
         self.reserve_anyway(OVERHEAD);
-        self.unsent += placed;
         let block = Block {
             content: Content::Here(bytes),
             length,
             unacknowledged: placed,
-            unsent: placed,
+            unsent: 0,
             droppable,
             asked_for: false,
         };
@@ -213,6 +219,13 @@ impl BlockCache {
         if droppable {
             self.order.push_back(key);
         }
+    }
+
+    /// A block that was held may be sent.
+    pub(super) fn offer(&mut self, key: BlockKey) {
+        let Some(block) = self.blocks.get_mut(&key) else { return };
+        block.unsent = block.unacknowledged;
+        self.unsent += block.unsent;
     }
 
     /// Puts a block back that was read again. It may have gone meanwhile.
@@ -404,6 +417,19 @@ mod tests {
         assert!(!cache.reserve(BLOCK), "two blocks wait to be sent");
         assert_eq!(cache.copy(FILE, 0, &mut [0; 1]), Copied::Bytes(1));
         block(&mut cache, 2, true);
+    }
+
+    #[test]
+    fn what_waits_for_a_verdict_is_not_read_ahead() {
+        let mut cache = BlockCache::new(8 * BLOCK, BLOCK);
+        let key = BlockKey { owner: FILE, index: 0 };
+        assert!(cache.reserve(BLOCK));
+        cache.hold(key, filled_with(1), BLOCK, false);
+        assert!(cache.reserve(BLOCK), "the line cannot carry the first yet");
+        cache.offer(key);
+        assert!(!cache.reserve(BLOCK), "now it can");
+        cache.remove(key);
+        assert!(cache.reserve(BLOCK), "nothing is left of it");
     }
 
     #[test]

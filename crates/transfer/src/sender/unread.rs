@@ -1,7 +1,7 @@
 //! Files that were found and wait to be read whole: as many at a time as make
 //! the way to a file thread and back cheap beside the reading.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use limosa_storage::StorageError;
 
@@ -24,17 +24,19 @@ pub(super) enum Batches {
     All,
 }
 
-/// Files to be read, by number in the staging queue.
+/// Files to be read, by number in the staging queue: the lowest first. They are
+/// announced in order, so reading others before them could fill all of the
+/// memory with files that wait for one that then finds no room.
 #[derive(Debug, Default)]
 pub(super) struct Unread {
-    numbers: VecDeque<u64>,
+    numbers: BTreeSet<u64>,
     /// Mean size of those read last.
     size: u64,
 }
 
 impl Unread {
     pub(super) fn push(&mut self, number: u64) {
-        self.numbers.push_back(number);
+        self.numbers.insert(number);
     }
 
     /// Whether more may be found.
@@ -54,17 +56,17 @@ impl Unread {
             Batches::Full => self.numbers.len() >= batch,
             Batches::All => !self.numbers.is_empty(),
         };
-        enough.then(|| self.numbers.drain(..batch.min(self.numbers.len())).collect())
+        enough.then(|| (0..batch).map_while(|_| self.numbers.pop_first()).collect())
     }
 
-    /// Learns from what was read; what had no room goes first.
+    /// Learns from what was read; what had no room has its turn again.
     fn learn(&mut self, read: &[Result<WholeRead, StorageError>], left: &[u64]) {
         let size = |result: &Result<WholeRead, StorageError>| match result {
             Ok(WholeRead::Read { bytes, .. }) => bytes.len() as u64,
             _ => 0,
         };
         self.size = read.iter().map(size).sum::<u64>() / (read.len() as u64).max(1);
-        left.iter().rev().for_each(|&number| self.numbers.push_front(number));
+        self.numbers.extend(left);
     }
 }
 

@@ -529,3 +529,23 @@ fn files_that_find_no_room_are_read_later() {
     let names: Vec<String> = (0..200).map(|index| format!("t/{index}")).collect();
     check_tree(&line, &store, "", &names.iter().map(String::as_str).collect::<Vec<_>>());
 }
+
+/// Memory holds a fraction of them: what is announced next has to be read
+/// before what comes later, whichever operation left it over.
+#[test]
+fn files_that_fill_memory_many_times_are_read_in_order() {
+    const FILES: usize = 400;
+    let store = MemoryStore::new();
+    directory(&store, "t");
+    for index in 0..FILES {
+        file(&store, &format!("t/{index}"), &bytes(index as u64, 100_000));
+    }
+    for (destination, fresh) in [(Destination::Fresh, true), (Destination::Compared, false)] {
+        for memory in [4 * BLOCK, 8 * BLOCK] {
+            let limits = Limits { memory, ..Limits::default() };
+            let config = SenderConfig { limits, destination, ..config(&["t"]) };
+            let line = Line::new(Sender::new(config), taking(fresh), &store, memory).run();
+            assert_eq!(line.sender.summary().settled as usize, 1 + FILES);
+        }
+    }
+}
