@@ -1,5 +1,6 @@
 //! Reading reports: what arrived, what was lost, what the law is told.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use limosa_wire::PeerTime;
@@ -96,32 +97,42 @@ impl Sending {
         let Some(as_of_sent) = self.ring.get(as_of).map(|record| record.at) else { return Ok(()) };
         let (mut arrived, mut lost) = (0, 0);
         let mut found = std::mem::take(&mut self.found);
+        let mut settled = 0..0;
         for Run { first, count, arrived: did } in slice.runs {
             let run = first.get()..first.get() + count;
             found.clear();
             if did {
                 self.ring.newly_arrived(run, &mut found);
-                found.iter().for_each(|number| self.settle(now, *number, app));
+                found.iter().for_each(|number| self.settle(now, *number, &mut settled, app));
                 arrived += found.len() as u64;
             } else {
+                // What came in another datagram must not count as lost.
+                self.settle_space(std::mem::take(&mut settled), app);
                 self.ring.open_in(run, &mut found);
                 let judged = found.iter().filter(|number| self.judge(now, **number, as_of, as_of_sent));
                 lost += judged.count() as u64;
             }
         }
+        self.settle_space(settled, app);
         self.found = found;
         self.loss.on_settled(arrived, lost);
         Ok(())
     }
 
-    /// A datagram arrived.
-    fn settle(&mut self, now: Time, number: u64, app: &mut impl Application) {
+    /// A datagram arrived. What it carried of the linear space is added to
+    /// `settled` as long as one follows the other, as nearly all do: a stretch of
+    /// many datagrams is settled at once.
+    fn settle(&mut self, now: Time, number: u64, settled: &mut Range<u64>, app: &mut impl Application) {
         let Some(record) = self.ring.get(number) else { return };
         let (sent, size) = (record.at, usize::from(record.size));
         let Some((contents, was_lost)) = self.ring.arrived(number) else { return };
         self.resized |= self.mtu.on_arrived(now, size);
         for range in contents.ranges() {
-            self.space.arrived(range, &self.shed, app, &mut self.counts);
+            if range.start == settled.end {
+                settled.end = range.end;
+            } else {
+                self.settle_space(std::mem::replace(settled, range), app);
+            }
         }
         for piece in contents.pieces() {
             self.streams[piece.stream.index()].arrived(piece.offset, usize::from(piece.length));
@@ -130,6 +141,13 @@ impl Sending {
         if was_lost {
             self.counts.spurious += 1;
             self.learn_lateness(number, sent);
+        }
+    }
+
+    /// A stretch of the linear space arrived; nothing if it is empty.
+    fn settle_space(&mut self, range: Range<u64>, app: &mut impl Application) {
+        if !range.is_empty() {
+            self.space.arrived(range, &self.shed, app, &mut self.counts);
         }
     }
 
