@@ -65,22 +65,29 @@ impl RangeSet {
 
     /// The range that holds `number`.
     #[must_use]
+    #[inline]
     pub fn piece_at(&self, number: u64) -> Option<Range<u64>> {
         if number >= self.last.start {
             return (number < self.last.end).then(|| self.last.clone());
         }
+        self.piece_below(number)
+    }
+
+    fn piece_below(&self, number: u64) -> Option<Range<u64>> {
         let (&start, &end) = self.below.range(..=number).next_back()?;
         (end > number).then_some(start..end)
     }
 
     /// Whether all of `range` is in it; an empty one always is.
     #[must_use]
+    #[inline]
     pub fn contains(&self, range: &Range<u64>) -> bool {
         range.is_empty() || self.piece_at(range.start).is_some_and(|piece| piece.end >= range.end)
     }
 
     /// The end of the range that holds `number`, or `number` itself.
     #[must_use]
+    #[inline]
     pub fn end_of(&self, number: u64) -> u64 {
         self.piece_at(number).map_or(number, |piece| piece.end)
     }
@@ -94,6 +101,7 @@ impl RangeSet {
 
     /// The first part of `range` that is not in it.
     #[must_use]
+    #[inline]
     pub fn first_missing(&self, range: &Range<u64>) -> Option<Range<u64>> {
         let start = self.end_of(range.start);
         if start >= range.end {
@@ -102,6 +110,12 @@ impl RangeSet {
         if start >= self.last.start {
             return Some(start..range.end);
         }
+        self.first_missing_below(&(start..range.end))
+    }
+
+    /// The same for a range that starts in a gap below the highest range.
+    fn first_missing_below(&self, range: &Range<u64>) -> Option<Range<u64>> {
+        let start = range.start;
         let next = self.below.range(start..range.end).next().map_or(self.last.start, |(&next, _)| next);
         Some(start..next.min(range.end))
     }
@@ -206,10 +220,12 @@ impl RangeSet {
     }
 
     /// Takes `range` out; returns how many of its numbers were in.
+    #[inline]
     pub fn remove(&mut self, range: &Range<u64>) -> u64 {
-        if range.is_empty() || range.start >= self.last.end {
-            return 0;
-        }
+        if range.is_empty() || range.start >= self.last.end { 0 } else { self.remove_present(range) }
+    }
+
+    fn remove_present(&mut self, range: &Range<u64>) -> u64 {
         let before = self.total;
         if range.end <= self.last.start {
             self.remove_below(range);

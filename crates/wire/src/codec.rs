@@ -3,6 +3,9 @@
 //! Integers are big-endian where their width is fixed, else variable: seven
 //! bits a byte, low bits first, high bit set on all but the last byte, in the
 //! shortest form only, so that a value has one encoding.
+//!
+//! What every datagram passes through is marked for inlining: it is called from
+//! other crates, a dozen times a datagram.
 
 use thiserror::Error;
 
@@ -90,23 +93,27 @@ pub struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// Starts at the front of `buffer`.
+    #[inline]
     pub fn new(buffer: &'a mut [u8]) -> Self {
         Self { buffer, used: 0 }
     }
 
     /// Bytes written.
     #[must_use]
+    #[inline]
     pub fn used(&self) -> usize {
         self.used
     }
 
     /// Bytes still free.
     #[must_use]
+    #[inline]
     pub fn room(&self) -> usize {
         self.buffer.len() - self.used
     }
 
     /// The free part of the buffer, to be filled in place; see [`Self::advance`].
+    #[inline]
     pub fn free(&mut self) -> &mut [u8] {
         &mut self.buffer[self.used..]
     }
@@ -115,6 +122,7 @@ impl<'a> Cursor<'a> {
     ///
     /// # Panics
     /// When there are not that many.
+    #[inline]
     pub fn advance(&mut self, bytes: usize) {
         assert!(bytes <= self.room(), "more written than there was room for");
         self.used += bytes;
@@ -124,6 +132,7 @@ impl<'a> Cursor<'a> {
 impl Sink for Cursor<'_> {
     /// # Panics
     /// When the buffer is full: callers ask for the encoded length first.
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
         self.buffer[self.used..self.used + bytes.len()].copy_from_slice(bytes);
         self.used += bytes.len();
@@ -180,6 +189,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] if there are fewer.
+    #[inline]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(DecodeError::Truncated(self.what))?;
         self.rest = rest;
@@ -200,6 +210,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] at the end.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         self.array::<1>().map(|[byte]| byte)
     }
@@ -233,6 +244,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Truncated`] at the end, [`DecodeError::Range`] above 64
     /// bits or when a shorter form exists.
+    #[inline]
     pub fn varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {

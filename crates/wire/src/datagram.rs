@@ -36,6 +36,7 @@ pub struct Header {
 impl Header {
     /// The header as bytes.
     #[must_use]
+    #[inline]
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         let mut cursor = Cursor::new(&mut bytes);
@@ -49,6 +50,7 @@ impl Header {
     ///
     /// # Errors
     /// If it is too short or too long, or has a reserved flag set.
+    #[inline]
     pub fn decode(datagram: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
         const WHAT: &str = "datagram";
         if datagram.len() < MIN_DATAGRAM {

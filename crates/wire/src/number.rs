@@ -128,6 +128,7 @@ impl Rate {
     /// How long `bytes` take at this rate; [`Duration::MAX`] at rate zero.
     #[must_use]
     #[allow(clippy::cast_possible_truncation)]
+    #[inline]
     pub fn time_for(self, bytes: u64) -> Duration {
         if self.0 == 0 {
             return Duration::MAX;
