@@ -24,7 +24,9 @@ impl Receiver {
         self.bench.summary.carried += bytes.len() as u64;
         let mut delivery = Delivery::Duplicate;
         let mut at = offset.0;
-        while let Some(missing) = self.space.first_missing(&(at..end)) {
+        while at < end
+            && let Some(missing) = self.space.first_missing(&(at..end))
+        {
             let rest = part(bytes, missing.start - offset.0, missing.end - offset.0);
             let taken = self.take_part(missing.start, rest);
             if taken == 0 {

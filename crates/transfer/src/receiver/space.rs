@@ -44,6 +44,8 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct LinearSpace {
     open: BTreeMap<u64, Open>,
+    /// Base of the extent that bytes arrived for last: most likely the next.
+    latest: u64,
     /// Every place that was ever given away or withdrawn.
     given: RangeSet,
     /// What arrived, or will never come.
@@ -57,6 +59,7 @@ impl LinearSpace {
     pub(super) fn new(orphan_credit: u64) -> Self {
         Self {
             open: BTreeMap::new(),
+            latest: 0,
             given: RangeSet::new(),
             arrived: RangeSet::new(),
             orphans: BTreeMap::new(),
@@ -120,14 +123,23 @@ impl LinearSpace {
 
     /// Where the place `at` leads.
     pub(super) fn find(&self, at: u64) -> Place {
-        if let Some((&base, open)) = self.open.range(..=at).next_back()
-            && at - base < open.length
-        {
+        if let Some((base, open)) = self.extent_at(at) {
             let end = base + open.length;
             return Place::File { entry: open.entry, file_offset: open.file_offset + (at - base), end };
         }
         let end = self.open.range(at..).next().map_or(u64::MAX, |(&next, _)| next);
         Place::Unknown { end }
+    }
+
+    /// The open extent that holds the place `at`.
+    fn extent_at(&self, at: u64) -> Option<(u64, &Open)> {
+        let holds = |base: u64, open: &Open| at.checked_sub(base).is_some_and(|into| into < open.length);
+        let latest = self.open.get(&self.latest).filter(|open| holds(self.latest, open));
+        if let Some(open) = latest {
+            return Some((self.latest, open));
+        }
+        let (&base, open) = self.open.range(..=at).next_back()?;
+        holds(base, open).then_some((base, open))
     }
 
     /// Whether the arrival of `range` can be remembered: as one more separate
@@ -140,8 +152,24 @@ impl LinearSpace {
 
     /// Bytes that were placed have arrived.
     pub(super) fn arrive(&mut self, range: Range<u64>) {
-        self.each_open(&range, |_, _| ());
+        if let Some((base, open)) = self.extent_at(range.start)
+            && range.end <= base + open.length
+        {
+            self.arrive_in(base, range.end - range.start);
+        } else {
+            self.each_open(&range, |_, _| ());
+        }
         self.arrived.insert(range);
+    }
+
+    /// Bytes of one open extent have arrived.
+    fn arrive_in(&mut self, base: u64, bytes: u64) {
+        self.latest = base;
+        let Some(open) = self.open.get_mut(&base) else { return };
+        open.missing = open.missing.saturating_sub(bytes);
+        if open.missing == 0 {
+            self.open.remove(&base);
+        }
     }
 
     /// Counts `range` as no longer missing in the extents it touches, and

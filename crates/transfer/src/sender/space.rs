@@ -256,9 +256,11 @@ impl LinearSpace {
 }
 
 fn touched<'a>(segments: &'a VecDeque<Segment>, range: &Range<u64>) -> impl Iterator<Item = Segment> + use<'a> {
-    let first = segments.partition_point(|segment| segment.linear().end <= range.start);
+    // Mostly it is the oldest one: a large file, or the files just sent.
+    let is_behind = |segment: &Segment| segment.linear().end <= range.start;
+    let first = if segments.front().is_some_and(is_behind) { segments.partition_point(is_behind) } else { 0 };
     let end = range.end;
-    segments.range(first..).take_while(move |segment| segment.base < end).copied()
+    (first..segments.len()).map(|index| segments[index]).take_while(move |segment| segment.base < end)
 }
 
 #[cfg(test)]

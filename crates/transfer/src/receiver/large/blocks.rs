@@ -62,16 +62,19 @@ impl LargeFile {
     fn accept_in_block(&mut self, at: u64, portion: &[u8], force: bool, bench: &mut Bench) -> bool {
         let range = at..at + portion.len() as u64;
         let block = at >> BLOCK_LOG2;
-        if self.covered.contains(&range) {
+        let mut missing = self.covered.first_missing(&range);
+        if missing.is_none() {
             bench.memory.pass(portion.len() as u64);
             return true;
         }
         if !self.make_block(block, portion.len() as u64, force, bench) {
             return false;
         }
-        while let Some(part) = self.covered.first_missing(&range) {
+        while let Some(part) = missing {
             self.keep(block, part.start, &portion[index(part.start - at)..index(part.end - at)], bench);
+            let rest = part.end..range.end;
             self.covered.insert(part);
+            missing = if rest.is_empty() { None } else { self.covered.first_missing(&rest) };
         }
         self.resolve_again(block);
         if self.is_complete(block) {
