@@ -87,8 +87,10 @@ pub(super) struct BlockCache {
     /// most, but for [`ALWAYS_SPARE`] of them.
     spare: Vec<Buffer>,
     budget: u64,
-    /// Nothing is read ahead beyond so many bytes not yet sent.
+    /// Nothing is read ahead beyond so many bytes being read or not yet sent.
     ahead: u64,
+    /// Bytes being read for the first time.
+    under_way: u64,
     /// Bytes in blocks, and reserved for reads under way.
     used: u64,
     /// Bytes in blocks that were not sent yet.
@@ -106,6 +108,7 @@ impl BlockCache {
             spare: Vec::new(),
             budget,
             ahead,
+            under_way: 0,
             used: 0,
             unsent: 0,
             peak: 0,
@@ -120,9 +123,9 @@ impl BlockCache {
 
     /// Reserves room for a read of `bytes`, dropping sent blocks if little is
     /// left that was read ahead. False if there is no room now, or enough was
-    /// read ahead.
+    /// read ahead. The read ends with [`Self::release_read`].
     pub(super) fn reserve(&mut self, bytes: u64) -> bool {
-        if self.unsent >= self.ahead {
+        if self.unsent + self.under_way >= self.ahead {
             return false;
         }
         while self.used + bytes > self.budget {
@@ -130,8 +133,16 @@ impl BlockCache {
                 return false;
             }
         }
+        self.under_way += bytes;
         self.reserve_anyway(bytes);
         true
+    }
+
+    /// Gives back what was reserved for a read that ended: what it brought is
+    /// charged by its own length.
+    pub(super) fn release_read(&mut self, bytes: u64) {
+        self.under_way = self.under_way.saturating_sub(bytes);
+        self.release(bytes);
     }
 
     /// Reserves room to read a dropped block again, beyond the budget by half of
@@ -388,6 +399,8 @@ mod tests {
 
     fn block(cache: &mut BlockCache, index: u64, droppable: bool) {
         assert!(cache.reserve(BLOCK), "no room for block {index}");
+        cache.release_read(BLOCK);
+        cache.reserve_anyway(BLOCK);
         cache.insert(BlockKey { owner: FILE, index }, filled_with(index as u8), BLOCK, droppable);
     }
 
@@ -416,7 +429,10 @@ mod tests {
         (0..2).for_each(|index| block(&mut cache, index, true));
         assert!(!cache.reserve(BLOCK), "two blocks wait to be sent");
         assert_eq!(cache.copy(FILE, 0, &mut [0; 1]), Copied::Bytes(1));
-        block(&mut cache, 2, true);
+        assert!(cache.reserve(BLOCK));
+        assert!(!cache.reserve(BLOCK), "one waits to be sent, and one is being read");
+        cache.release_read(BLOCK);
+        assert!(cache.reserve(BLOCK), "the read failed");
     }
 
     #[test]

@@ -208,15 +208,15 @@ impl Sender {
         let (buffer, digest) = match result {
             Ok(SourceOutcome::Read { buffer, digest: Some(digest) }) => (buffer, digest),
             Ok(_) => {
-                self.cache.release(BLOCK);
+                self.cache.release_read(BLOCK);
                 return self.source_changed(owner);
             }
             Err(error) => {
-                self.cache.release(BLOCK);
+                self.cache.release_read(BLOCK);
                 return self.reading_failed(owner, &error);
             }
         };
-        self.cache.release(BLOCK);
+        self.cache.release_read(BLOCK);
         let Some(reading) = self.readings.get_mut(&owner) else { return self.cache.recycle(buffer) };
         if buffer.len() as u64 != file.end - file.start {
             self.cache.recycle(buffer);

@@ -74,7 +74,7 @@ impl Sender {
     /// Asks for files to be read as far as memory and operations go.
     pub(super) fn read_unread(&mut self, which: Batches) {
         while self.may_ask() && self.cache.reserve(ROOM) {
-            let Some(numbers) = self.unread.take(which) else { return self.cache.release(ROOM) };
+            let Some(numbers) = self.unread.take(which) else { return self.cache.release_read(ROOM) };
             let files = numbers.iter().filter_map(|&number| self.staging.source(number)).collect();
             let algorithm = self.config.algorithm;
             let work = SourceWork::ReadWholes { files, limit: BLOCK, room: ROOM, algorithm };
@@ -84,7 +84,7 @@ impl Sender {
 
     /// Files were read, or not.
     pub(super) fn wholes_read(&mut self, numbers: &[u64], result: Result<SourceOutcome, StorageError>) {
-        self.cache.release(ROOM);
+        self.cache.release_read(ROOM);
         let read = match result {
             Ok(SourceOutcome::Wholes(read)) => read,
             // `perform` gives nothing else for this operation.
