@@ -10,6 +10,10 @@ use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta};
 /// The kernel coalesces datagrams of one sender up to this many bytes.
 const BUFFER: usize = 64 * 1024;
 
+/// Bytes that one call is to bring, about: so much stays in the processor's
+/// cache from the kernel's copy until the last datagram of it was opened.
+const CACHED: usize = 256 * 1024;
+
 /// Where datagrams came from and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
@@ -26,6 +30,10 @@ pub struct ReceiveBatch {
     memory: Box<dyn AsMut<[u8]> + Send>,
     meta: [RecvMeta; BATCH_SIZE],
     filled: usize,
+    /// Every buffer that was lent was filled.
+    full: bool,
+    /// Buffers lent to a call: fewer, the more each is filled.
+    lent: usize,
 }
 
 impl ReceiveBatch {
@@ -40,7 +48,7 @@ impl ReceiveBatch {
             Ok(mapping) => Box::new(mapping),
             Err(_) => Box::new(vec![0; length]),
         };
-        Self { memory, meta: [RecvMeta::default(); BATCH_SIZE], filled: 0 }
+        Self { memory, meta: [RecvMeta::default(); BATCH_SIZE], filled: 0, full: false, lent: BATCH_SIZE }
     }
 
     /// Lets `receive` fill the buffers and say how many it filled.
@@ -48,21 +56,29 @@ impl ReceiveBatch {
         &mut self,
         receive: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> Result<usize, E>,
     ) -> Result<(), E> {
-        self.filled = 0;
+        (self.filled, self.full) = (0, false);
         let mut rest = (*self.memory).as_mut();
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
             let (buffer, later) = std::mem::take(&mut rest).split_at_mut(BUFFER);
             rest = later;
             IoSliceMut::new(buffer)
         });
-        self.filled = receive(&mut slices, &mut self.meta)?;
+        self.filled = receive(&mut slices[..self.lent], &mut self.meta)?;
+        self.full = self.filled == self.lent;
+        self.lent = self.lent_next();
         Ok(())
+    }
+
+    /// How many buffers hold [`CACHED`] bytes if they are filled as these were.
+    fn lent_next(&self) -> usize {
+        let bytes: usize = self.meta.iter().take(self.filled).map(|meta| meta.len).sum();
+        (CACHED * self.filled).checked_div(bytes).unwrap_or(BATCH_SIZE).clamp(1, BATCH_SIZE)
     }
 
     /// Whether every buffer was filled, so that more is likely waiting.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.filled == BATCH_SIZE
+        self.full
     }
 
     /// Whether nothing was received.
@@ -104,4 +120,35 @@ fn arrival(meta: &RecvMeta) -> Arrival {
         Some(EcnCodepoint::Ce) => Ecn::Congestion,
     };
     Arrival { from, local, ecn }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets a call fill `count` buffers with `length` bytes each; how many it
+    /// was lent.
+    fn fill(batch: &mut ReceiveBatch, count: usize, length: usize) -> usize {
+        let mut lent = 0;
+        let filled: Result<(), ()> = batch.fill(|buffers, meta| {
+            lent = buffers.len();
+            meta.iter_mut().take(count).for_each(|meta| (meta.len, meta.stride) = (length, 1000));
+            Ok(count.min(lent))
+        });
+        filled.unwrap();
+        lent
+    }
+
+    #[test]
+    fn a_call_brings_no_more_than_stays_in_the_cache() {
+        let mut batch = ReceiveBatch::new();
+        assert_eq!(fill(&mut batch, 32, BUFFER), BATCH_SIZE);
+        assert!(batch.is_full());
+        let few = fill(&mut batch, 3, BUFFER);
+        assert_eq!(few, (CACHED / BUFFER).min(BATCH_SIZE));
+        assert_eq!(batch.is_full(), few <= 3, "one buffer was left");
+        fill(&mut batch, 1, 1000);
+        assert_eq!(fill(&mut batch, 0, 0), BATCH_SIZE, "small ones come in one call as before");
+        assert!(batch.is_empty() && !batch.is_full());
+    }
 }
