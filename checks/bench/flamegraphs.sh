@@ -19,9 +19,9 @@ perf record -q -a -F $hertz --call-graph dwarf,4096 -m 32M -o "$work/perf" -- \
 # A session's threads are called the same at both ends: what a process has mapped
 # tells them apart.
 for program in limosa limosad; do
-    pids=$(perf script -i "$work/perf" --show-mmap-events 2>/dev/null |
+    pids=$(perf script -i "$work/perf" -F comm,pid --show-mmap-events 2>/dev/null |
         sed -n "s|.*PERF_RECORD_MMAP2 \([0-9]*\)/.*/$program\$|\1|p" | sort -u | paste -sd,)
-    perf script -i "$work/perf" --pid "$pids" 2>/dev/null |
+    perf script -i "$work/perf" --no-inline --pid "$pids" 2>/dev/null |
         inferno-collapse-perf -q | sed 's/+0x[0-9a-f]*//g' >"$work/$program"
     inferno-flamegraph -q --title "$program, veth, packets of 1,500 bytes" --width 1200 --minwidth 0.4 \
         --colors rust --hash "$work/$program" >"$out/$program.svg"
