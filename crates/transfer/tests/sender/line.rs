@@ -118,6 +118,10 @@ impl<'a> Line<'a> {
             self.move_layout();
             self.move_data();
         }
+        // So may a read that nobody waits for any more.
+        while self.sender.footprint().operations > 0 {
+            self.run_operations();
+        }
         while self.sender.footprint().layout > 0 || !self.layout.is_empty() {
             self.move_layout();
         }
