@@ -3,7 +3,7 @@
 //!
 //! * [`tree`]: trees to send, and what is found of them later.
 //! * [`Session`]: two machines set up as a session's answer sets them up.
-//! * [`file`]: how long one file takes.
+//! * [`mod@file`]: how long one file takes.
 //! * [`crash`]: transfers that are interrupted at any moment and run again.
 
 pub mod crash;
