@@ -104,15 +104,17 @@ impl Link {
         if let Self::Port(port) = self {
             port.collect_forwarded();
         }
+        let mut more = false;
         if let Some(socket) = self.socket_mut() {
             socket.receive(batch)?;
             batch.datagrams().for_each(|(arrival, datagram)| take(arrival, datagram));
-            if batch.is_full() {
-                return Ok(true);
-            }
+            more = batch.is_full();
         }
-        let Self::Port(port) = self else { return Ok(false) };
-        Ok(port.take_forwarded(take) == FORWARDED_PER_TURN)
+        if let Self::Port(port) = self {
+            // However much arrives on the session's own socket.
+            more |= port.take_forwarded(take) == FORWARDED_PER_TURN;
+        }
+        Ok(more)
     }
 
     /// Sends some of `bytes` to `to`.
