@@ -23,10 +23,10 @@ const REPEATS: u8 = 3;
 const SHARE: u64 = 100;
 /// What a report may always take, bytes.
 const ALWAYS: u64 = 2 * 1_280;
-/// The same while older numbers wait for their turn and nothing arrives: the
-/// peer may have stopped for want of what is said of them, and what does not
-/// arrive earns nothing.
-const WAITING: u64 = 256 * 1_024;
+/// The same in a second, and in one report at most, while older numbers wait
+/// for their turn and nothing arrives: the peer may have stopped for want of
+/// what is said of them, and what does not arrive earns nothing.
+const WAITING: (f64, u64) = (1e6, 256 * 1_024);
 /// Most that is saved up for later reports, bytes: enough for every number that
 /// may be unsettled where a third is lost.
 const MOST: u64 = 1 << 22;
@@ -163,13 +163,14 @@ impl Reporter {
         let wanted = SMALL + changes * CHANGE / 2;
         let since = self.last.map_or(Duration::from_secs(1), |last| now.since(last)).max(Duration::from_micros(100));
         let silent = !self.earn(delivered);
-        let earned = self.credit.max(if self.waiting && silent { WAITING } else { ALWAYS });
+        let unasked = saturating(WAITING.0 * since.as_secs_f64()).clamp(ALWAYS, WAITING.1);
+        let earned = self.credit.max(if self.waiting && silent { unasked } else { ALWAYS });
         let carried = saturating(narrow * since.as_secs_f64());
         if carried < wanted.min(4 * SMALL) || (wanted > earned.min(carried) && since < self.interval * STRETCH) {
             self.due = Some(now + self.interval);
             return false;
         }
-        self.plan = Some(self.make_plan(all, wanted, earned.min(carried)));
+        self.plan = Some(self.make_plan(numbers, all, wanted, earned.min(carried)));
         true
     }
 
@@ -181,12 +182,18 @@ impl Reporter {
         earned > 0
     }
 
-    fn make_plan(&self, all: Range<u64>, wanted: u64, budget: u64) -> Plan {
+    fn make_plan(&self, numbers: &Numbers, all: Range<u64>, wanted: u64, budget: u64) -> Plan {
         if wanted <= budget {
             return Plan { newest: all.clone(), older: all.start..all.start, left: budget.max(2 * wanted), bytes: 0 };
         }
         let span = all.end - all.start;
-        let newest = all.end - span.min(span * budget / wanted / 2 + 1);
+        let mut recent = span.min(span * budget / wanted / 2 + 1);
+        // Where they change more often than others they must still leave room
+        // for some of those, else no turn would ever end.
+        while recent > 1 && numbers.changes(all.end - recent..all.end) * CHANGE / 2 > budget / 4 * 3 {
+            recent /= 2;
+        }
+        let newest = all.end - recent;
         let turn = if (all.start..newest).contains(&self.turn) { self.turn } else { all.start };
         Plan { newest: newest..all.end, older: turn..newest, left: budget, bytes: 0 }
     }
@@ -230,7 +237,10 @@ impl Reporter {
 
     fn finish(&mut self, now: Time) {
         self.last = Some(now);
-        self.repeats = self.repeats.saturating_sub(1).max(u8::from(self.waiting));
+        // A turn is repeated as a whole.
+        if !self.waiting {
+            self.repeats = self.repeats.saturating_sub(1);
+        }
         self.due = (self.repeats > 0).then(|| now + self.interval);
     }
 
@@ -411,20 +421,32 @@ mod tests {
         assert!(told.iter().all(|(n, arrived)| *arrived == (n % 2 == 0)));
     }
 
-    #[test]
-    fn a_peer_that_waits_for_older_numbers_need_not_ask_again() {
-        // 1.5 MB, and nothing that arrives earns more.
-        let numbers = arrived((0..1_000_000).step_by(2));
+    /// What is told of `numbers`, and how often of the oldest one, after one
+    /// question and while nothing arrives that would earn more.
+    fn told_unasked(numbers: &Numbers) -> (BTreeMap<u64, bool>, u32) {
         let mut reporter = Reporter::new();
-        let (mut now, mut told, mut reports) = (Time::ZERO, BTreeMap::new(), 0);
+        let (mut now, mut told, mut oldest) = (Time::ZERO, BTreeMap::new(), 0);
         reporter.on_asked(now);
         while reporter.deadline().is_some() {
-            told.extend(report(&mut reporter, now, &numbers).0);
+            let (fates, _) = report(&mut reporter, now, numbers);
+            oldest += u32::from(fates.contains_key(&0));
+            told.extend(fates);
             later(&mut now, FIRST_INTERVAL);
-            reports += 1;
-            assert!(reports < 1_000, "{} told", told.len());
+            assert!(now < Time::from_micros(60_000_000), "{} told", told.len());
         }
-        assert_eq!(told.len(), 999_999);
+        (told, oldest)
+    }
+
+    #[test]
+    fn a_peer_that_waits_for_older_numbers_need_not_ask_again() {
+        // 750 kB.
+        let even = arrived((0..500_000).step_by(2));
+        let (told, oldest) = told_unasked(&even);
+        assert_eq!((told.len(), oldest), (499_999, 3), "as often as what fits one report");
+        // Most of what is to be said is of the newest tenth.
+        let dense = arrived((0..450_000).filter(|n| n % 50 != 0).chain((450_000..500_000).step_by(2)));
+        let (told, oldest) = told_unasked(&dense);
+        assert_eq!((told.len(), oldest), (499_999, 3));
     }
 
     #[test]

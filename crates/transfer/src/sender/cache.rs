@@ -235,8 +235,8 @@ impl BlockCache {
     /// A block that was held may be sent.
     pub(super) fn offer(&mut self, key: BlockKey) {
         let Some(block) = self.blocks.get_mut(&key) else { return };
+        self.unsent += block.unacknowledged - block.unsent;
         block.unsent = block.unacknowledged;
-        self.unsent += block.unsent;
     }
 
     /// Puts a block back that was read again. It may have gone meanwhile.

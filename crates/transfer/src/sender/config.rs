@@ -73,8 +73,8 @@ pub struct Limits {
     /// small files wait for acknowledgements. What is read a second time may
     /// exceed it by half.
     pub memory: u64,
-    /// Bytes of that being read, or read and not yet sent, from which on no
-    /// more is read: what waits in memory for long has left the processor's
+    /// Bytes of that being read, or read and free to be sent and not yet sent,
+    /// from which on no more is read: what waits in memory for long has left the processor's
     /// cache when its turn comes.
     pub ahead: u64,
     /// File operations outstanding.

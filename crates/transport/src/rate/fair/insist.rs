@@ -42,7 +42,7 @@ pub(super) struct InVain {
 
 impl InVain {
     /// Notes that we backed off, with `part` of the line, where the queue was
-    /// `deepest` at most; true if that is in vain.
+    /// `deepest` at most in the window; true if that is in vain.
     pub(super) fn on_back_off(&mut self, s: &Sample, part: f64, deepest: f64) -> bool {
         if self.at.len() >= LOSSES {
             self.at.pop_front();
