@@ -237,42 +237,36 @@ fn flows_that_begin_together_do_not_take_each_other_for_rivals() {
     }
 }
 
-#[test]
-fn beside_cubic_it_neither_starves_nor_crushes() {
+/// `fair` on 200 Mbit/s and 50 ms with one flow of `kind`, either of them five
+/// seconds after the other: its share is to lie within `bounds`.
+fn beside(kind: Kind, name: &str, queues: &[&str], bounds: std::ops::Range<f64>) -> Table {
     let mut table = Table::default();
-    for queue in ["0.5bdp", "1bdp", "2bdp", "4bdp"] {
+    for queue in queues {
         for first in [true, false] {
             let (ours, theirs) = if first { (0.0, 5.0) } else { (5.0, 0.0) };
             let outcome = scenario(&format!("200mbit,50ms,queue={queue}"), 80.0)
                 .flow(FlowPlan::fair().starting(secs(ours)))
-                .flow(FlowPlan::new(Kind::Cubic).starting(secs(theirs)))
+                .flow(FlowPlan::new(kind).starting(secs(theirs)))
                 .run();
-            let name = format!("CUBIC {}, queue {queue}", if first { "second" } else { "first" });
+            let row = format!("{name} {}, queue {queue}", if first { "second" } else { "first" });
             let share = half(&outcome, 0);
-            let (least, most) = BESIDE_CUBIC;
-            assert!((least..most).contains(&share), "{name}: {:.1} %", share * 100.0);
-            table.add(name, outcome);
+            assert!(bounds.contains(&share), "{row}: {:.1} %", share * 100.0);
+            table.add(row, outcome);
         }
     }
+    table
+}
+
+#[test]
+fn beside_cubic_it_neither_starves_nor_crushes() {
+    let (least, most) = BESIDE_CUBIC;
+    let table = beside(Kind::Cubic, "CUBIC", &["0.5bdp", "1bdp", "2bdp", "4bdp"], least..most);
     insta::assert_snapshot!("cubic", table.to_string());
 }
 
 #[test]
 fn beside_bbr_which_heeds_no_loss_it_insists() {
-    let mut table = Table::default();
-    for queue in ["1bdp", "2bdp"] {
-        for first in [true, false] {
-            let (ours, theirs) = if first { (0.0, 5.0) } else { (5.0, 0.0) };
-            let outcome = scenario(&format!("200mbit,50ms,queue={queue}"), 80.0)
-                .flow(FlowPlan::fair().starting(secs(ours)))
-                .flow(FlowPlan::new(Kind::Bbr).starting(secs(theirs)))
-                .run();
-            let name = format!("BBR {}, queue {queue}", if first { "second" } else { "first" });
-            let share = half(&outcome, 0);
-            assert!(share > BESIDE_BBR, "{name}: {:.1} %", share * 100.0);
-            table.add(name, outcome);
-        }
-    }
+    let table = beside(Kind::Bbr, "BBR", &["1bdp", "2bdp"], BESIDE_BBR..1.0);
     insta::assert_snapshot!("bbr", table.to_string());
 }
 
