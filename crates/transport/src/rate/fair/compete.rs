@@ -49,8 +49,6 @@ pub(super) struct Compete {
     epoch: Epoch,
     catch_up: CatchUp,
     reduced_at: Time,
-    /// What arrives of it, smoothed over a window.
-    delivered: f64,
     in_vain: InVain,
     insist: Option<Insist>,
     short_since: Option<Time>,
@@ -107,7 +105,6 @@ impl Compete {
             epoch: Epoch { since: s.now, most: window, start: window },
             catch_up: CatchUp { losses_left: CATCH_UP_LOSSES.0, since: s.now },
             reduced_at: s.now,
-            delivered: share.rate,
             in_vain: InVain::default(),
             insist: None,
             short_since: None,
@@ -144,7 +141,6 @@ impl Compete {
         self.srtt += (s.elapsed / s.rtt).min(1.0) * (s.rtt - self.srtt);
         share.note(s.now, judged.rate);
         share.approach(judged.rate, (s.elapsed / s.window).min(1.0));
-        self.delivered = share.rate;
         let line = share.reference();
         if self.insist.is_some() {
             self.insist(s, judged, line);
@@ -162,7 +158,7 @@ impl Compete {
         if let Some(by) = self.standing.on_sample(s, !judged.congested && !share.base_is_proven(s.now)) {
             return Some(Leave::Longer(by));
         }
-        self.probe(s, line)
+        self.probe(s, line, share.rate)
     }
 
     /// Goes on insisting, or takes the window up again where that has led to.
@@ -211,7 +207,7 @@ impl Compete {
 
     fn back_off(&mut self, s: &Sample, judged: &Judged, line: f64, profile: &CompeteProfile) {
         let catching_up = self.catch_up.losses_left > 0;
-        if !catching_up && self.in_vain.on_back_off(s, judged.rate / line, s.queue_high) {
+        if !catching_up && self.in_vain.on_back_off(s, judged.rate / line) {
             self.insist = Some(Insist::begin(s, judged.rate));
         }
         self.catch_up.losses_left = self.catch_up.losses_left.saturating_sub(1);
@@ -242,7 +238,8 @@ impl Compete {
         seconds_since(s.now, since) > patience
     }
 
-    fn probe(&mut self, s: &Sample, line: f64) -> Option<Leave> {
+    /// `delivered` is what arrives of ours.
+    fn probe(&mut self, s: &Sample, line: f64, delivered: f64) -> Option<Leave> {
         let due = self.grid.passed(s.now, PROBE_EVERY * (2.0 * s.base_rtt).ceil().max(1.0));
         if let Some(probe) = &mut self.probe {
             probe.lowest = probe.lowest.min(s.queue);
@@ -257,7 +254,7 @@ impl Compete {
         if due {
             let length = s.base_rtt + (1.0 - PROBE) * self.srtt + s.rtt;
             // Who insists sends more than arrives: only less than that makes room.
-            let rate = if self.insist.is_some() { self.delivered } else { self.window / self.srtt };
+            let rate = if self.insist.is_some() { delivered } else { self.window / self.srtt };
             let own = (1.0 - PROBE) * rate * self.srtt / line;
             let (queue, until) = (s.queue, later(s.now, length));
             self.probe = Some(Probe { queue, lowest: queue, own, pace: PROBE * rate, until });

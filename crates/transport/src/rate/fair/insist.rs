@@ -41,15 +41,15 @@ pub(super) struct InVain {
 }
 
 impl InVain {
-    /// Notes that we backed off, with `part` of the line, where the queue was
-    /// `deepest` at most in the window; true if that is in vain.
-    pub(super) fn on_back_off(&mut self, s: &Sample, part: f64, deepest: f64) -> bool {
+    /// Notes that we backed off, with `part` of the line; true if that is in
+    /// vain.
+    pub(super) fn on_back_off(&mut self, s: &Sample, part: f64) -> bool {
         if self.at.len() >= LOSSES {
             self.at.pop_front();
         }
         self.at.push_back(s.now);
         let quick = self.at.front().is_some_and(|first| seconds_since(s.now, *first) < WITHIN * s.rtt);
-        self.at.len() >= LOSSES && quick && part < LITTLE && deepest > SHALLOW
+        self.at.len() >= LOSSES && quick && part < LITTLE && s.queue_high > SHALLOW
     }
 }
 
@@ -102,13 +102,14 @@ mod tests {
 
     #[test]
     fn backing_off_is_in_vain_where_losses_keep_coming() {
-        let third = |apart: f64, part: f64, deepest: f64| {
+        let third = |apart: f64, part: f64, queue: f64| {
             let mut vain = InVain::default();
-            let back_off = |i: i32| vain.on_back_off(&Sample::calm(f64::from(i) * apart, 1e6), part, deepest);
+            let sample = |i: i32| Sample::calm(f64::from(i) * apart, 1e6).with_queue(queue);
+            let back_off = |i: i32| vain.on_back_off(&sample(i), part);
             [0, 1, 2].map(back_off)
         };
         assert_eq!(third(0.1, 0.1, 0.05), [false, false, true]);
-        assert_eq!(third(0.4, 0.1, 0.05), [false; 3], "a saw-tooth");
+        assert_eq!(third(0.8, 0.1, 0.05), [false; 3], "a saw-tooth");
         assert_eq!(third(0.1, 0.7, 0.05), [false; 3], "we have most of it");
         assert_eq!(third(0.1, 0.1, 0.005), [false; 3], "a shallow buffer");
     }
