@@ -1,11 +1,11 @@
 //! One direction of a line: queue, bottleneck, delay, and what goes wrong.
 //!
 //! A packet that is sent passes, in this order: the MTU; loss in front of the
-//! queue; a drop-tail FIFO, with active management before and behind it where there
-//! is such; the bottleneck, which takes its length at the
-//! link's rate unless it stalls (or what a token bucket has saved up at a higher
-//! one); blackout, loss behind the bottleneck (it has used line time by
-//! then), corruption, duplication; the delay with its jitter.
+//! queue; a drop-tail FIFO, with active management before and behind it where
+//! there is such; the bottleneck, which takes its length at the link's rate
+//! unless it stalls (or what a token bucket has saved up at a higher one);
+//! blackout, loss behind the bottleneck (it has used line time by then),
+//! corruption, duplication; the delay with its jitter.
 
 mod bucket;
 mod counters;

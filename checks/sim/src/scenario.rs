@@ -29,10 +29,10 @@ use crate::tcp;
 /// The keys: `queue` (a time, `NbdP`, or bytes as `12000b`), `loss`, `bursts`
 /// (`LOSS:MEAN`), `aqm` (`codel`, `pie`, `codel-ecn`, `pie-ecn`, each with
 /// `:TARGET`; of the way of the data), `bucket` (`BYTES:PEAK`, likewise),
-/// `bunches` (time from one to the next), `jitter` (mean per packet, reorders), `drift` (amplitude,
-/// keeps order), `stalls` (`SHARE:MEAN` of the time), `reorder`
-/// (`SHARE:TIME`), `dup`, `corrupt`, `mtu`; for the way back alone `back`
-/// (rate) and `backloss`.
+/// `bunches` (time from one to the next), `jitter` (mean per packet,
+/// reorders), `drift` (amplitude, keeps order), `stalls` (`SHARE:MEAN` of the
+/// time), `reorder` (`SHARE:TIME`), `dup`, `corrupt`, `mtu`; for the way back
+/// alone `back` (rate) and `backloss`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineSettings {
     /// From the near to the far side, the way of the data.

@@ -2,9 +2,10 @@
 //!
 //! Reports go by time. One speaks of every number from the peer's floor to
 //! the highest that arrived as long as that fits its budget, one percent of
-//! what is delivered; else first the interval grows, then a
-//! report speaks of the newest numbers and of a part of the older ones in
-//! turn, and others follow unasked until all have had theirs. What reports may take of a narrow way back is bounded beside.
+//! what is delivered; else first the interval grows, then a report speaks of
+//! the newest numbers and of a part of the older ones in turn, and others
+//! follow unasked until all have had theirs. What reports may take of a narrow
+//! way back is bounded beside.
 
 use std::ops::Range;
 use std::time::Duration;
