@@ -19,6 +19,8 @@ use serde_json::Value;
 pub const PAYLOAD_SHARE: f64 = 1436.0 / 1500.0;
 /// Share of the possible rate at which start-up counts as over.
 const STARTED: f64 = 0.9;
+/// Most bytes of a run: source and copy are both in memory.
+const HELD_IN_MEMORY: u64 = 8_000_000_000;
 
 /// A line as it was set up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,12 +47,13 @@ impl Line {
         Self { rate: forward.rate.bits_per_second() as f64, rtt: settings.rtt(), loss: forward.total_loss() }
     }
 
-    /// Bytes for a transfer of at least 30 s and 100 round trips.
+    /// Bytes for a transfer of at least 30 s and 100 round trips, as far as
+    /// memory holds it twice.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn bytes_for_a_fair_run(&self) -> u64 {
         let seconds = (100.0 * self.rtt.as_secs_f64()).max(30.0);
-        (self.possible() / 8.0 * seconds) as u64
+        ((self.possible() / 8.0 * seconds) as u64).min(HELD_IN_MEMORY)
     }
 }
 

@@ -1,5 +1,4 @@
-//! The two socket options that no crate wraps, and the only unsafe code of
-//! what is shipped.
+//! The two socket options that no crate wraps.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -59,10 +59,16 @@ impl EpochKey {
     }
 
     fn nonce(&self, number: PacketNumber) -> Nonce {
-        let mut nonce = *self.iv.expose();
-        for (byte, part) in nonce[NONCE_LEN - 8..].iter_mut().zip(number.get().to_be_bytes()) {
-            *byte ^= part;
-        }
+        // Whole integers: a processor waits when it reads at once, as one, what
+        // it has just written in pieces.
+        let [a, b, c, d, e, f, g, h, low @ ..] = *self.iv.expose();
+        let number = number.get();
+        let high = (u64::from_be_bytes([a, b, c, d, e, f, g, h]) ^ number >> 32).to_be_bytes();
+        #[allow(clippy::cast_possible_truncation)]
+        let low = (u32::from_be_bytes(low) ^ number as u32).to_be_bytes();
+        let mut nonce = [0; NONCE_LEN];
+        nonce[..8].copy_from_slice(&high);
+        nonce[8..].copy_from_slice(&low);
         Nonce::assume_unique_for_key(nonce)
     }
 }

@@ -14,7 +14,7 @@
 //! * [`receiver`]: the receiving engine; [`journal`]: what it leaves for a later
 //!   session.
 //! * [`job`]: either engine wired to a connection.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod buffer;
 pub mod content;
@@ -22,6 +22,8 @@ pub mod event;
 pub mod failure;
 pub mod job;
 pub mod journal;
+#[allow(unsafe_code)]
+mod prefetch;
 pub mod receiver;
 pub mod sender;
 

@@ -45,6 +45,7 @@ pub(crate) struct Packet {
 impl<'a> PacketBuilder<'a> {
     /// Starts a datagram of at most `size` bytes at the front of `buffer`, if
     /// both have room for a frame.
+    #[inline]
     pub(crate) fn new(buffer: &'a mut [u8], size: usize, payload: Payload) -> Option<Self> {
         let claim = if payload == Payload::Lengths { CLAIM_LEN } else { 0 };
         let written = size.min(buffer.len().checked_sub(claim)?);
@@ -247,10 +248,10 @@ impl Draft {
         protection: &mut impl Protection,
     ) -> Packet {
         let Label { session, number, stamp } = label;
-        let header = Header { session, number, stamp }.encode();
         let mut length = OVERHEAD + self.frames;
-        buffer[..HEADER_LEN].copy_from_slice(&header);
-        protection.seal(number, &header, &mut buffer[HEADER_LEN..length]);
+        let (header, inside) = buffer[..length].split_at_mut(HEADER_LEN);
+        header.copy_from_slice(&Header { session, number, stamp }.encode());
+        protection.seal(number, header, inside);
         let claimed = length + self.unwritten;
         if payload == Payload::Lengths {
             let claim = u16::try_from(claimed).unwrap_or(u16::MAX).to_be_bytes();

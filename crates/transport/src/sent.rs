@@ -32,6 +32,13 @@ pub(crate) struct Rare {
     pub(crate) pieces: Vec<StreamPiece>,
 }
 
+impl Rare {
+    /// Its ranges of the linear space.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.ranges.iter().map(|&(offset, length)| offset..offset + u64::from(length))
+    }
+}
+
 /// What a datagram carries that must arrive in the end.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
@@ -46,11 +53,15 @@ impl Contents {
         self.length == 0 && self.rare.is_none()
     }
 
+    /// Its first range of the linear space, or an empty one.
+    pub(crate) fn first(&self) -> Range<u64> {
+        self.offset..self.offset + u64::from(self.length)
+    }
+
     /// Its ranges of the linear space.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        let first = (self.length > 0).then_some((self.offset, self.length));
-        let more = self.rare.iter().flat_map(|rare| rare.ranges.iter().copied());
-        first.into_iter().chain(more).map(|(offset, length)| offset..offset + u64::from(length))
+        let first = (self.length > 0).then(|| self.first());
+        first.into_iter().chain(self.rare.iter().flat_map(|rare| rare.ranges()))
     }
 
     /// Its pieces of streams.

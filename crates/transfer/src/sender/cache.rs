@@ -11,6 +11,7 @@ use std::ops::{Range, RangeInclusive};
 use super::space::Owner;
 use crate::buffer::Buffer;
 use crate::content::{BLOCK, BLOCK_LOG2};
+use crate::prefetch::prefetch;
 
 /// Buffers kept for the next reads however little of the budget is left.
 const ALWAYS_SPARE: u64 = 16;
@@ -271,7 +272,9 @@ impl BlockCache {
                 let start = usize::try_from(offset - key.start()).unwrap_or(usize::MAX);
                 let bytes = bytes.get(start..).unwrap_or_default();
                 let count = bytes.len().min(out.len());
-                out[..count].copy_from_slice(&bytes[..count]);
+                let (now, later) = bytes.split_at(count);
+                out[..count].copy_from_slice(now);
+                prefetch(&later[..later.len().min(count)]);
                 let sent = block.unsent.min(count as u64);
                 block.unsent -= sent;
                 block.asked_for = false;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use limosa_ranges::RangeSet;
 use limosa_wire::PeerTime;
 use limosa_wire::frame::{Report, Run, Shed, Slice};
 
@@ -127,20 +128,26 @@ impl Sending {
         let (sent, size) = (record.at, usize::from(record.size));
         let Some((contents, was_lost)) = self.ring.arrived(number) else { return };
         self.resized |= self.mtu.on_arrived(now, size);
-        for range in contents.ranges() {
-            if range.start == settled.end {
-                settled.end = range.end;
-            } else {
-                self.settle_space(std::mem::replace(settled, range), app);
+        self.settle_range(contents.first(), settled, app);
+        if let Some(rare) = &contents.rare {
+            rare.ranges().for_each(|range| self.settle_range(range, settled, app));
+            for piece in &rare.pieces {
+                self.streams[piece.stream.index()].arrived(piece.offset, usize::from(piece.length));
             }
+            self.ring.recycle(contents);
         }
-        for piece in contents.pieces() {
-            self.streams[piece.stream.index()].arrived(piece.offset, usize::from(piece.length));
-        }
-        self.ring.recycle(contents);
         if was_lost {
             self.counts.spurious += 1;
             self.learn_lateness(number, sent);
+        }
+    }
+
+    /// Adds a range to what is `settled`, or begins anew with it.
+    fn settle_range(&mut self, range: Range<u64>, settled: &mut Range<u64>, app: &mut impl Application) {
+        if range.start == settled.end {
+            settled.end = range.end;
+        } else if !range.is_empty() {
+            self.settle_space(std::mem::replace(settled, range), app);
         }
     }
 
@@ -190,7 +197,9 @@ impl Sending {
 
     /// A datagram was read to its end: shows the law what its report said.
     pub(crate) fn digest(&mut self, now: Time) {
-        self.shed = Default::default();
+        if !self.shed.is_empty() {
+            self.shed = RangeSet::default();
+        }
         let Some(heard) = self.heard.take() else { return };
         self.ring.expire(now, self.rtt.base() / 2);
         self.law.on_report(&PathReport {

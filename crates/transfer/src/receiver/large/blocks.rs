@@ -8,6 +8,7 @@ use super::super::step::Step;
 use super::LargeFile;
 use crate::buffer::Buffer;
 use crate::content::{BLOCK, BLOCK_LOG2};
+use crate::prefetch::prefetch;
 
 /// Bytes of pieces that are written without waiting for the pieces before.
 const PIECES_AT_ONCE: u64 = 512 << 10;
@@ -124,6 +125,9 @@ impl LargeFile {
                 if let Some(place) = buffer.get_mut(start..start + bytes.len()) {
                     place.copy_from_slice(bytes);
                 }
+                let end = start + bytes.len();
+                let next = end + bytes.len();
+                prefetch(buffer.get(end..next.min(buffer.len())).unwrap_or_default());
             }
             _ => self.keep_piece(at, bytes, bench),
         }
