@@ -10,8 +10,8 @@ use limosa_wire::Rate;
 /// Round trips to nine tenths of the line, from nothing and told the rate.
 const FROM_NOTHING: f64 = 8.0;
 const TOLD: f64 = 3.2;
-/// The same on short paths: the rate is measured over 10 ms, a round trip there.
-const TOLD_NEAR: f64 = 4.5;
+/// The same on short paths, where the whole rate is begun with.
+const TOLD_NEAR: f64 = 3.0;
 /// Bandwidth-delay products lost meanwhile in a buffer of 50 ms, at most.
 const OWN_LOSS: f64 = 1.0;
 

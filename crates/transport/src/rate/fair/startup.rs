@@ -25,6 +25,9 @@ const HINT_MARGIN: f64 = 1.08;
 /// Part of a given rate to begin with: what arrives of it shows whether the
 /// line carries the rest.
 const TOLD: f64 = 0.5;
+/// The whole of it where a round trip takes at most so many seconds: what is too
+/// much is seen before a queue of usual length is full.
+const NEAR: f64 = 0.02;
 /// Packets of a train, at least and at most.
 const TRAIN: (f64, f64) = (16.0, 96.0);
 /// Below this queue in seconds loss is not of our making.
@@ -74,7 +77,8 @@ impl Startup {
         let time = rtt.max(FIRST_FLIGHT_TIME);
         let packets = (FIRST_RATE * time / packet).clamp(FIRST_FLIGHT.0, FIRST_FLIGHT.1);
         let first = packets * packet / time;
-        Self::from_rate(now, first.max(target.map_or(0.0, |target| TOLD * target)))
+        let part = if rtt <= NEAR { 1.0 } else { TOLD };
+        Self::from_rate(now, first.max(target.map_or(0.0, |target| part * target)))
     }
 
     /// From a rate known to pass.
@@ -254,8 +258,13 @@ mod tests {
         let packets = |rtt: f64| Startup::new(Time::ZERO, rtt, 1500.0, None).rate() * rtt / 1500.0;
         assert!((packets(0.1) - 64.0).abs() < 1e-9 && (packets(0.3) - 125.0).abs() < 1e-9);
         assert!((packets(1.0) - 256.0).abs() < 1e-9);
-        let told = Startup::new(Time::ZERO, 0.1, 1500.0, Some(125e6));
-        assert!((told.rate() - 62.5e6).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_given_rate_is_begun_with_in_full_only_where_too_much_shows_soon() {
+        let told = |rtt: f64| Startup::new(Time::ZERO, rtt, 1500.0, Some(125e6)).rate() / 1e6;
+        assert!((told(0.1) - 62.5).abs() < 1e-6 && (told(0.021) - 62.5).abs() < 1e-6);
+        assert!((told(0.01) - 125.0).abs() < 1e-6);
     }
 
     #[test]
