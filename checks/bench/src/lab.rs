@@ -47,8 +47,8 @@ impl Line {
         Self { rate: forward.rate.bits_per_second() as f64, rtt: settings.rtt(), loss: forward.total_loss() }
     }
 
-    /// Bytes for a transfer of at least 30 s and 100 round trips, as far as
-    /// memory holds it twice.
+    /// Bytes for a transfer of at least 30 s and 100 round trips, but no more
+    /// than memory should hold twice.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn bytes_for_a_fair_run(&self) -> u64 {
@@ -191,5 +191,7 @@ mod tests {
         assert_eq!(LINE.bytes_for_a_fair_run(), 30_000_000);
         let far = Line { rtt: Duration::from_secs(1), ..LINE };
         assert_eq!(far.bytes_for_a_fair_run(), 100_000_000);
+        let fast = Line { rate: 1000.0 * LINE.rate, ..far };
+        assert_eq!(fast.bytes_for_a_fair_run(), HELD_IN_MEMORY);
     }
 }

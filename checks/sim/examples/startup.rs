@@ -1,7 +1,8 @@
 //! Prints how soon a session finds the end of its line, in round trips of 5 ms
 //! at least, and what it loses by its own doing meanwhile, in bandwidth-delay
 //! products: with queues of 50 and 5 ms, from nothing and told the rate. Before
-//! that, how long a file of 10 MB takes over 100 ms.
+//! that, how long a file of 10 MB takes over 100 ms, and what is lost where the
+//! rate that is given is more than the line's.
 //!
 //! ```text
 //! cargo run -p limosa-sim --release --example startup [SEED [RATE [RTT]]]
@@ -26,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seed = arguments.first().map_or(Ok(1), |seed| seed.parse::<u64>())?;
     if arguments.len() < 2 {
         files(seed)?;
+        overstated(seed)?;
     }
     let wanted = |at: usize, text: &str| arguments.get(at).is_none_or(|wanted| wanted == text);
     println!("\n{}", Start::HEAD);
@@ -35,6 +37,20 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let rate: Rate = rate.parse()?;
                 println!("{}", Start::new(rate, Duration::from_millis(rtt), percent).row(seed));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Own losses where so many times the line's rate is given, in a queue of 50 ms.
+fn overstated(seed: u64) -> Result<(), Box<dyn Error>> {
+    println!("\n| rate | RTT | told 1 x | 2 x | 4 x | 10 x |\n|---|---|---|---|---|---|");
+    for rate in ["100mbit", "1gbit"] {
+        for rtt in [1, 10, 100] {
+            let start = Start::new(rate.parse()?, Duration::from_millis(rtt), 0.0);
+            let cells =
+                [1.0, 2.0, 4.0, 10.0].map(|factor| format!("{:.2} BDP", start.told_times(factor).run(seed).own_loss));
+            println!("| {} | {rtt} ms | {} |", start.rate, cells.join(" | "));
         }
     }
     Ok(())

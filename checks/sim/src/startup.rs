@@ -32,8 +32,8 @@ pub struct Start {
     pub loss: f64,
     /// Queue in front of the bottleneck.
     pub queue: Duration,
-    /// Whether the line's rate is given as the target.
-    pub told: bool,
+    /// The target that is given, as a multiple of the line's rate.
+    pub told: Option<f64>,
     /// Largest packet that is tried, in bytes.
     pub packet: usize,
 }
@@ -54,13 +54,20 @@ impl Start {
     #[must_use]
     pub fn new(rate: Rate, rtt: Duration, percent: f64) -> Self {
         let queue = Duration::from_millis(50);
-        Self { rate, rtt, loss: percent / 100.0, queue, told: false, packet: 1500 }
+        Self { rate, rtt, loss: percent / 100.0, queue, told: None, packet: 1500 }
     }
 
     /// With the line's rate as the target.
     #[must_use]
-    pub fn told(mut self) -> Self {
-        self.told = true;
+    pub fn told(self) -> Self {
+        self.told_times(1.0)
+    }
+
+    /// With so many times the line's rate as the target, as who does not know
+    /// the line may give.
+    #[must_use]
+    pub fn told_times(mut self, factor: f64) -> Self {
+        self.told = Some(factor);
         self
     }
 
@@ -80,7 +87,7 @@ impl Start {
     pub fn run(&self, seed: u64) -> Found {
         let line = LineSettings::new(self.rate, self.rtt).with_loss(self.loss).with_queue(Queue::Time(self.queue));
         let plan = SessionPlan { largest_packet: self.packet, ..SessionPlan::upload(u64::MAX >> 8).as_lengths() };
-        let target = self.told.then_some(self.rate);
+        let target = self.told.map(|factor| Rate::from_bytes_per_second(self.rate.bytes_per_second() * factor));
         let flow = FlowPlan { limits: RateLimits { target, cap: Rate::UNLIMITED }, ..FlowPlan::session(plan) };
         let outcome = Scenario::new(line).flow(flow).lasting(self.round() * ROUNDS).seeded(seed).run();
         let round = self.round().as_secs_f64();

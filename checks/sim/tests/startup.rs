@@ -16,6 +16,15 @@ const TOLD_NEAR: f64 = 3.0;
 const OWN_LOSS: f64 = 1.0;
 
 #[test]
+fn a_given_rate_of_twice_the_line_floods_nothing() {
+    for millis in [1, 10, 100] {
+        let rate = Rate::from_bits_per_second(1_000_000_000);
+        let found = Start::new(rate, Duration::from_millis(millis), 0.0).told_times(2.0).run(1);
+        assert!(found.own_loss < OWN_LOSS, "{millis} ms: {found}");
+    }
+}
+
+#[test]
 fn the_line_is_found_in_time_and_not_flooded() {
     let mut table = format!("{}\n", Start::HEAD);
     for (megabits, millis) in

@@ -59,8 +59,8 @@ impl EpochKey {
     }
 
     fn nonce(&self, number: PacketNumber) -> Nonce {
-        // Whole integers: a processor waits when it reads at once, as one, what
-        // it has just written in pieces.
+        // Whole integers: a load that spans several stores of a moment ago waits
+        // for all stores before them.
         let [a, b, c, d, e, f, g, h, low @ ..] = *self.iv.expose();
         let number = number.get();
         let high = (u64::from_be_bytes([a, b, c, d, e, f, g, h]) ^ number >> 32).to_be_bytes();

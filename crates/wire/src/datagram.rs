@@ -38,9 +38,8 @@ impl Header {
     #[must_use]
     #[inline]
     pub fn encode(&self) -> [u8; HEADER_LEN] {
-        // Whole integers, not pieces through a cursor: this is done for every
-        // datagram, and a processor waits when it reads at once, as one, what it
-        // has just written in pieces.
+        // Not through a cursor: this is done for every datagram, and a load that
+        // spans several stores of a moment ago waits for all stores before them.
         let [_, _, n @ ..] = self.number.get().to_be_bytes();
         let s = self.session.0.to_be_bytes();
         let flags = if self.stamp { STAMP } else { 0 };
@@ -85,6 +84,15 @@ mod tests {
             prop_assert_eq!(again, header);
             prop_assert_eq!(protected.len(), rest);
         }
+    }
+
+    #[test]
+    fn the_header_is_flags_session_and_number_in_this_order() {
+        let number = PacketNumber::new(0x0102_0304_0506).unwrap();
+        let header = Header { session: SessionId(0x1a2b_3c4d), number, stamp: true };
+        assert_eq!(header.encode(), [1, 0x1a, 0x2b, 0x3c, 0x4d, 1, 2, 3, 4, 5, 6]);
+        let last = Header { number: PacketNumber::MAX, stamp: false, ..header };
+        assert_eq!(last.encode(), [0, 0x1a, 0x2b, 0x3c, 0x4d, 255, 255, 255, 255, 255, 255]);
     }
 
     #[test]

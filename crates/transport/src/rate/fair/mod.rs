@@ -54,6 +54,9 @@ const IN_FLIGHT_RTT: f64 = 0.015;
 const IN_FLIGHT_QUEUE: f64 = 0.012;
 /// And for so many reports in a row that may be lost.
 const REPORTS: f64 = 8.0;
+/// In start-up, a given rate that is not borne out yet is sent for so many
+/// seconds beyond a round trip.
+const ON_TRUST: f64 = 0.005;
 /// A pace below this share of what the law wants is the limits' doing.
 const CAPPED: f64 = 0.97;
 
@@ -128,7 +131,11 @@ impl Fair {
     }
 
     fn startup_in_flight(&self) -> f64 {
-        let time = 1.5 * self.meter.base_rtt() + 0.03;
+        let rtt = self.meter.base_rtt();
+        let time = match &self.phase {
+            Phase::Startup(startup) if startup.is_on_trust() => rtt + ON_TRUST,
+            _ => 1.5 * rtt + 0.03,
+        };
         self.pace * time + 64.0 * self.meter.packet()
     }
 

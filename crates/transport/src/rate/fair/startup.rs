@@ -25,8 +25,9 @@ const HINT_MARGIN: f64 = 1.08;
 /// Part of a given rate to begin with: what arrives of it shows whether the
 /// line carries the rest.
 const TOLD: f64 = 0.5;
-/// The whole of it where a round trip takes at most so many seconds: what is too
-/// much is seen before a queue of usual length is full.
+/// All of it on round trips of at most so many seconds. Nobody may know the line
+/// that well: until half of the rate arrives, little more than a round trip of
+/// it is in flight.
 const NEAR: f64 = 0.02;
 /// Packets of a train, at least and at most.
 const TRAIN: (f64, f64) = (16.0, 96.0);
@@ -62,6 +63,8 @@ const DOUBTFUL: f64 = 0.002;
 pub(super) struct Startup {
     rate: f64,
     best: f64,
+    /// All of a given rate was begun with.
+    trusting: bool,
     signs: Signs,
     quiet_loss: LossCount,
     /// Delivery when it last grew, and when that was.
@@ -77,8 +80,10 @@ impl Startup {
         let time = rtt.max(FIRST_FLIGHT_TIME);
         let packets = (FIRST_RATE * time / packet).clamp(FIRST_FLIGHT.0, FIRST_FLIGHT.1);
         let first = packets * packet / time;
-        let part = if rtt <= NEAR { 1.0 } else { TOLD };
-        Self::from_rate(now, first.max(target.map_or(0.0, |target| part * target)))
+        let near = rtt <= NEAR;
+        let part = if near { 1.0 } else { TOLD };
+        let told = target.map_or(0.0, |target| part * target);
+        Self { trusting: near && told > first, ..Self::from_rate(now, first.max(told)) }
     }
 
     /// From a rate known to pass.
@@ -86,6 +91,7 @@ impl Startup {
         Self {
             rate,
             best: 0.0,
+            trusting: false,
             signs: Signs::default(),
             quiet_loss: LossCount::default(),
             grown: None,
@@ -96,6 +102,11 @@ impl Startup {
 
     pub(super) fn rate(&self) -> f64 {
         self.rate
+    }
+
+    /// Whether the rate was given, and too little arrives yet to bear it out.
+    pub(super) fn is_on_trust(&self) -> bool {
+        self.trusting && self.best < TOLD * self.rate
     }
 
     /// Packets of the train that is due at `now`, 0 for none.
