@@ -25,9 +25,9 @@ const HINT_MARGIN: f64 = 1.08;
 /// Part of a given rate to begin with: what arrives of it shows whether the
 /// line carries the rest.
 const TOLD: f64 = 0.5;
-/// All of it on round trips of at most so many seconds. Nobody may know the line
-/// that well: until half of the rate arrives, little more than a round trip of
-/// it is in flight.
+/// Round trips of at most so many seconds begin with all of a given rate. It may
+/// be more than the line carries, so until that part of it arrives little more
+/// than a round trip of it is in flight.
 const NEAR: f64 = 0.02;
 /// Packets of a train, at least and at most.
 const TRAIN: (f64, f64) = (16.0, 96.0);
