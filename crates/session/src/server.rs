@@ -54,7 +54,7 @@ pub struct Terms {
 }
 
 /// Bytes that may be outstanding whose layout is not acknowledged.
-const ORPHAN_CREDIT: u64 = 8 << 20;
+const ORPHAN_CREDIT: u64 = 32 << 20;
 
 /// Consents to `incoming` under `terms` and starts the session; or refuses
 /// where the request does not fit.

@@ -11,6 +11,10 @@ const PACKETS: u64 = 3;
 const TIME: Duration = Duration::from_micros(200);
 /// Datagrams over which the loss rate is smoothed.
 const SMOOTHING: f64 = 500.0;
+/// A path on which so many datagrams in a row are settled without a loss counts
+/// as one that loses nothing. The smoothed rate cannot tell: with one loss in a
+/// thousand it is next to nothing half of the time.
+const CLEAN: u64 = 20_000;
 
 /// Decides and learns.
 #[derive(Debug)]
@@ -18,11 +22,13 @@ pub(crate) struct LossDetector {
     packets: u64,
     time: Duration,
     rate: f64,
+    /// Datagrams settled since one was lost.
+    since_loss: u64,
 }
 
 impl Default for LossDetector {
     fn default() -> Self {
-        Self { packets: PACKETS, time: TIME, rate: 0.0 }
+        Self { packets: PACKETS, time: TIME, rate: 0.0, since_loss: CLEAN }
     }
 }
 
@@ -49,6 +55,12 @@ impl LossDetector {
             let gain = (count / SMOOTHING).min(1.0);
             self.rate += gain * (lost as f64 / count - self.rate);
         }
+        self.since_loss = if lost > 0 { 0 } else { self.since_loss.saturating_add(arrived) };
+    }
+
+    /// Whether datagrams are being lost at present, be it few of them.
+    pub(crate) fn is_lossy(&self) -> bool {
+        self.since_loss < CLEAN
     }
 
     /// Share of datagrams lost lately, 0 to 1.
@@ -70,6 +82,22 @@ mod tests {
         assert!(!loss.is_lost(10, Duration::from_micros(100), RTT));
         assert!(loss.is_lost(3, Duration::from_micros(200), RTT));
         assert!(loss.is_lost(1, Duration::from_millis(26), RTT), "a quarter of a round trip is enough alone");
+    }
+
+    #[test]
+    fn a_path_is_lossy_until_many_datagrams_have_passed_without_a_loss() {
+        let mut loss = LossDetector::default();
+        loss.on_settled(100_000, 0);
+        assert!(!loss.is_lossy());
+        for _ in 0..20 {
+            loss.on_settled(0, 1);
+            for _ in 0..999 {
+                loss.on_settled(1, 0);
+                assert!(loss.is_lossy(), "one in a thousand");
+            }
+        }
+        loss.on_settled(CLEAN, 0);
+        assert!(!loss.is_lossy());
     }
 
     #[test]

@@ -248,7 +248,7 @@ impl Sending {
 
     /// Whether datagrams are being lost.
     fn is_lossy(&self) -> bool {
-        self.loss.rate() > 0.000_5
+        self.loss.is_lossy()
     }
 
     /// How long after the first a second copy of layout bytes leaves, while

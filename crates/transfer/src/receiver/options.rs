@@ -28,7 +28,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { queue: 64 << 20, orphans: 8 << 20, entries: 1 << 18, announced: 128 << 20, open_files: 256 }
+        Self { queue: 64 << 20, orphans: 32 << 20, entries: 1 << 18, announced: 128 << 20, open_files: 256 }
     }
 }
 
