@@ -11,6 +11,9 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return limosa_cli::not_understood(&error),
     };
+    if let Err(error) = limosa_seal::keep_from_core_dumps() {
+        return limosa_cli::cannot_start(&arguments, &error);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(limosa_cli::run(arguments)),

@@ -18,6 +18,7 @@ mod user;
 use std::process::ExitCode;
 
 use clap::Parser;
+use limosa_wire::Code;
 use rustix::fs::Mode;
 
 use arguments::{Arguments, Command};
@@ -32,6 +33,9 @@ pub fn run() -> ExitCode {
     // Standard error of a session program is for its client to see.
     if !matches!(arguments.command, Command::Session(_)) {
         log::start(arguments.log_format);
+    }
+    if let Err(error) = limosa_seal::keep_from_core_dumps() {
+        return Failure::new(Code::RESOURCES, format!("cannot start: {error}")).tell();
     }
     let result = match &arguments.command {
         Command::Serve(serve) => serve::run(serve, arguments.log_format, umask),

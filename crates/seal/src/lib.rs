@@ -24,4 +24,4 @@ mod secret;
 pub use allow::{AlgorithmSet, CipherSuite, NotAllowed};
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumHasher, UnknownChecksum};
 pub use content::{ContentAlgorithm, ContentHasher, ContentTree};
-pub use secret::{Secret, SecretBytes, fill_random, random};
+pub use secret::{Secret, SecretBytes, fill_random, keep_from_core_dumps, random};

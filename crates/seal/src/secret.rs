@@ -1,8 +1,9 @@
 //! Secrets in memory: wiped when dropped, never printed, compared in constant
-//! time; and the one source of randomness.
+//! time, kept out of core dumps; and the one source of randomness.
 
 use std::fmt;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -113,6 +114,21 @@ pub fn random<const N: usize>() -> [u8; N] {
 /// If the system has no randomness to give: then nothing safe is left to do.
 pub fn fill_random(bytes: &mut [u8]) {
     aws_lc_rs::rand::fill(bytes).expect("the system's random generator works");
+}
+
+/// Lets no core dump show what this process holds, nor another process of the
+/// same user look into it. Programs call it first of all. What they start is not
+/// bound by it, since a new program has a memory of its own, but for the limit
+/// on the size of dumps.
+///
+/// # Errors
+/// What the system answers; then a crash may leave secrets behind.
+pub fn keep_from_core_dumps() -> std::io::Result<()> {
+    // The limit alone would not do: a kernel that hands dumps to a program does
+    // not heed it.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use limosa_ssh::front::FrontBackend;
 use limosa_ssh::server::{Server, ServerKey};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
+use rustix::process::Signal;
 
 use super::startup::{self, Orders};
 use crate::error::NodeError;
@@ -59,8 +59,7 @@ fn wait_for_end(mut control: UnixStream) {
 /// key, and without its main process this one ends.
 fn give_up_rights() -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    limosa_seal::keep_from_core_dumps()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     Ok(())
 }
