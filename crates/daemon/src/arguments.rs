@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use limosa_node::config::Listen;
 use limosa_policy::UserName;
 use limosa_policy::settings::RateCap;
+use limosa_ssh::sshd_config::Profile;
 
 /// The Limosa server and its administration.
 #[derive(Debug, Parser)]
@@ -43,6 +44,8 @@ pub enum Command {
     /// Show the configuration in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the sshd_config recommended for running behind OpenSSH
+    SshConfig(SshConfigArguments),
     /// Be the remote end of a transfer (started by OpenSSH)
     Session(SessionArguments),
     /// Send a tree over a bad line on this machine, fetch it back, compare every byte
@@ -208,6 +211,21 @@ pub enum ConfigCommand {
         #[command(flatten)]
         place: PlaceArguments,
     },
+}
+
+/// `limosad ssh-config`.
+#[derive(Debug, Args)]
+pub struct SshConfigArguments {
+    /// Accept only algorithms approved for FIPS 140-3
+    #[arg(long)]
+    pub fips: bool,
+}
+
+impl SshConfigArguments {
+    /// The algorithms asked for.
+    pub(crate) fn profile(&self) -> Profile {
+        if self.fips { Profile::Fips } else { Profile::Recommended }
+    }
 }
 
 /// `limosad session`.

@@ -18,6 +18,7 @@ mod user;
 use std::process::ExitCode;
 
 use clap::Parser;
+use limosa_ssh::sshd_config::sshd_config;
 use limosa_wire::Code;
 use rustix::fs::Mode;
 
@@ -42,6 +43,10 @@ pub fn run() -> ExitCode {
         Command::User(command) => user::run(command),
         Command::Check(check) => check::run(check),
         Command::Config(command) => config::run(command),
+        Command::SshConfig(arguments) => {
+            print!("{}", sshd_config(arguments.profile()));
+            Ok(())
+        }
         Command::Session(arguments) => session(arguments, umask),
         Command::Demo(demo) => return demo::run(demo),
         Command::Front => limosa_node::front::process::run().map_err(Failure::from),

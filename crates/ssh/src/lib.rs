@@ -16,6 +16,7 @@
 //! - [`front`]: the process boundary that lets the embedded server run
 //!   unprivileged in a process of its own.
 //! - [`request`]: what a forced command under OpenSSH may ask for.
+//! - [`sshd_config`]: how OpenSSH's server is best configured for that.
 //!
 //! The SSH library (russh) is named in `client::builtin` and `server::embedded`
 //! alone; everything else speaks in the types of this crate.
@@ -31,6 +32,7 @@ pub mod login;
 pub mod prompt;
 pub mod request;
 pub mod server;
+pub mod sshd_config;
 pub mod target;
 
 pub use channel::{Channel, End};

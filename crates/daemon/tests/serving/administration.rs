@@ -87,3 +87,11 @@ fn a_session_and_a_front_are_not_started_by_hand() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("starts transfers only"));
     drop(Server::start(&lab));
 }
+
+#[test]
+fn the_sshd_config_is_printed_for_either_choice_of_algorithms() {
+    let lab = Lab::new();
+    let (all, fips) = (lab.succeed(&["ssh-config"]), lab.succeed(&["ssh-config", "--fips"]));
+    let line = "\nForceCommand /usr/local/bin/limosad session\n";
+    assert!(all.contains(line) && fips.contains(line) && all.contains("chacha20") && all != fips);
+}

@@ -84,7 +84,12 @@ impl Lab {
 
     /// A request with nothing of this machine's user in it.
     pub fn request(&self, port: u16) -> Request {
-        let target: Target = format!("{}@127.0.0.1", user()).parse().unwrap();
+        self.request_as(&user(), port)
+    }
+
+    /// The same, to log in as somebody else.
+    pub fn request_as(&self, name: &str, port: u16) -> Request {
+        let target: Target = format!("{name}@127.0.0.1").parse().unwrap();
         Request::to(target.with_port(port))
             .config_file(self.path("empty_config"))
             .known_hosts(self.path("known_hosts"))
@@ -98,12 +103,12 @@ pub fn user() -> String {
     String::from_utf8(name).unwrap().trim().to_owned()
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until something listens.
-fn wait_for_port(port: u16, child: &mut Child) {
+pub fn wait_for_port(port: u16, child: &mut Child) {
     let deadline = Instant::now() + DEADLINE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(child.try_wait().unwrap().is_none(), "the server ended");
