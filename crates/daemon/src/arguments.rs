@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use limosa_node::config::Listen;
-use limosa_policy::UserName;
+use limosa_node::config::key::Scope;
 use limosa_policy::settings::RateCap;
+use limosa_policy::{GroupName, UserName};
 use limosa_ssh::sshd_config::Profile;
 
 /// The Limosa server and its administration.
@@ -41,7 +42,7 @@ pub enum Command {
     User(UserCommand),
     /// Examine configuration, state and machine, with advice
     Check(CheckArguments),
-    /// Show the configuration in force
+    /// Show, check and change the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print the sshd_config recommended for running behind OpenSSH
@@ -204,13 +205,76 @@ pub struct CheckArguments {
 pub enum ConfigCommand {
     /// Print every value in force and where it comes from
     Show {
-        /// Print the settings of this user, or of this login of the machine
-        #[arg(long, value_name = "NAME")]
-        user: Option<UserName>,
+        /// For whom.
+        #[command(flatten)]
+        scope: ScopeArguments,
         /// Configuration and state.
         #[command(flatten)]
         place: PlaceArguments,
     },
+    /// Print one value in force
+    Get {
+        /// SECTION.KEY, or a user's setting alone, such as rate-cap
+        key: String,
+        /// For whom.
+        #[command(flatten)]
+        scope: ScopeArguments,
+        /// Configuration and state.
+        #[command(flatten)]
+        place: PlaceArguments,
+    },
+    /// Set a key, in the file, for the node, a group or a user
+    Set {
+        /// SECTION.KEY, or a user's setting alone, such as rate-cap
+        key: String,
+        /// The value; of lists, words divided by commas
+        value: String,
+        /// For whom.
+        #[command(flatten)]
+        scope: ScopeArguments,
+        /// Configuration and state.
+        #[command(flatten)]
+        place: PlaceArguments,
+    },
+    /// Take a key out of the file, so that what stands behind it applies
+    Unset {
+        /// SECTION.KEY, or a user's setting alone, such as rate-cap
+        key: String,
+        /// For whom.
+        #[command(flatten)]
+        scope: ScopeArguments,
+        /// Configuration and state.
+        #[command(flatten)]
+        place: PlaceArguments,
+    },
+    /// Read the configuration and say what is wrong with it
+    Check {
+        /// Configuration and state.
+        #[command(flatten)]
+        place: PlaceArguments,
+    },
+}
+
+/// For whom something is set.
+#[derive(Clone, Debug, Args)]
+pub struct ScopeArguments {
+    /// For this user, of the embedded server or else a login of the machine
+    #[arg(long, value_name = "NAME", conflicts_with = "group")]
+    pub user: Option<UserName>,
+    /// For the members of this group
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<GroupName>,
+}
+
+impl ScopeArguments {
+    /// For whom.
+    pub(crate) fn scope(&self) -> Scope {
+        match (&self.user, &self.group) {
+            (Some(user), _) => Scope::User(user.clone()),
+            (None, Some(group)) => Scope::Group(group.clone()),
+            (None, None) => Scope::Node,
+        }
+    }
 }
 
 /// `limosad ssh-config`.

@@ -68,7 +68,7 @@ fn docroot(arguments: &UserAddArguments) -> Result<PathBuf, Failure> {
     let config = arguments.place.configuration(ConfigLayer::default())?;
     let given = arguments.docroot.as_ref().map(std::path::absolute).transpose();
     let given = given.map_err(|error| Failure::new(Code::USAGE, format!("--docroot: {error}")))?;
-    let of_all = config.settings(&SettingsLayer::default()).docroot.value;
+    let of_all = config.settings_of_all().docroot.value;
     let Some(docroot) = given.or_else(|| (!of_all.as_os_str().is_empty()).then_some(of_all)) else {
         return Err(Failure::new(Code::USAGE, "give --docroot: the directory that the user's paths are below"));
     };
@@ -102,7 +102,7 @@ fn list(users: &UserStore, place: &PlaceArguments) -> Result<(), Failure> {
         println!("no users; add one with `limosad user add NAME --docroot DIR --key FILE`");
     }
     for (name, user) in all.iter() {
-        let settings = config.settings(&user.settings);
+        let settings = config.settings(name, &user.settings);
         let rights = match (settings.read.value, settings.write.value) {
             (true, true) => "read, write",
             (true, false) => "read only",

@@ -26,8 +26,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const MAY_KNOW_ALL: &[&str] = &["daemon", "sim", "line", "targets", "bench"];
 
 /// Foreign crates that only one of ours may name.
-const ONLY_IN: &[(&str, &str)] =
-    &[("aws-lc-rs", "seal"), ("blake3", "seal"), ("argon2", "seal"), ("russh", "ssh"), ("quinn-udp", "datapath")];
+const ONLY_IN: &[(&str, &str)] = &[
+    ("aws-lc-rs", "seal"),
+    ("blake3", "seal"),
+    ("argon2", "seal"),
+    ("russh", "ssh"),
+    ("quinn-udp", "datapath"),
+    ("toml_edit", "node"),
+];
 
 /// Foreign crates that bring what the sans-IO crates must not know.
 const HOST_CRATES: &[&str] = &["tokio", "socket2", "rustix", "quinn-udp", "xattr", "russh"];

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use limosa_policy::SettingsLayer;
 use limosa_session::setup::SOFTWARE;
 use limosa_session::{ServerPorts, SharedUdp};
 use limosa_storage::{Confinement, LocalStore, Resolver};
@@ -155,7 +154,7 @@ fn users(config: &Configuration, state: &StateDirectory) -> Vec<Finding> {
         return vec![Finding::new(Level::Advice, "users", "none; see `limosad user add --help`")];
     }
     let finding = |(name, user): (&limosa_policy::UserName, &crate::users::StoredUser)| {
-        let settings = config.settings(&user.settings);
+        let settings = config.settings(name, &user.settings);
         docroot(&format!("user {name}"), &expand_docroot(&settings.docroot.value, name.as_str(), None))
     };
     users.iter().map(finding).collect()
@@ -165,7 +164,7 @@ fn logins(config: &Configuration) -> Vec<Finding> {
     if config.ssh.enabled.value {
         return Vec::new();
     }
-    let of_all = config.settings(&SettingsLayer::default()).docroot.value;
+    let of_all = config.settings_of_all().docroot.value;
     let common = match of_all.to_str() {
         Some("") => Finding::new(Level::Advice, "logins", "those without a `docroot` of their own are refused"),
         Some(text) if text.contains('%') => Finding::new(Level::Good, "logins", format!("docroot is {text}")),
@@ -197,6 +196,8 @@ fn docroot(about: &str, path: &Path) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use limosa_policy::SettingsLayer;
+
     use super::*;
     use crate::config::Sources;
     use crate::users::StoredUser;

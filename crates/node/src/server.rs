@@ -177,7 +177,7 @@ impl Server {
 
     fn settings_of(&self, user: &limosa_policy::UserName) -> Option<Settings> {
         let record = self.users.record(user).inspect_err(|error| tracing::error!(%error, "users")).ok()??;
-        Some(self.config.settings(&record.settings))
+        Some(self.config.settings(user, &record.settings))
     }
 
     async fn end(mut self) {

@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -124,14 +124,40 @@ fn open_lock(path: &Path) -> Result<File, NodeError> {
 /// Replaces the file at `path`, for its owner alone, by one with `content`:
 /// after a crash there is the old one or the new one, whole.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    replace_with(path, content, |_| Ok(()))
+}
+
+/// The same for a file that is not ours alone: mode and owner stay those of the
+/// old one. If there is none, everybody may read the new one.
+pub(crate) fn replace_shared_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let old = match path.metadata() {
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    replace_with(path, content, |staged| {
+        let Some(old) = &old else { return staged.set_permissions(PermissionsExt::from_mode(0o644)) };
+        let new = staged.metadata()?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            fchown(staged, Some(old.uid()), Some(old.gid()))?;
+        }
+        staged.set_permissions(old.permissions())
+    })
+}
+
+/// Replaces a file by one with `content` that `dress` gives its owner and mode.
+fn replace_with(path: &Path, content: &[u8], dress: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let staged = directory.join(format!(".{name}.{}", std::process::id()));
     let _ = std::fs::remove_file(&staged);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&staged, path)?;
+    let written = file.write_all(content).and_then(|()| dress(&file)).and_then(|()| file.sync_all());
+    let placed = written.and_then(|()| std::fs::rename(&staged, path));
+    if placed.is_err() {
+        let _ = std::fs::remove_file(&staged);
+    }
+    placed?;
     File::open(directory)?.sync_all()
 }
 

@@ -37,6 +37,23 @@ pub struct StoredUser {
     pub settings: SettingsLayer,
 }
 
+impl StoredUser {
+    /// Sets one of the user's settings, or takes it out.
+    ///
+    /// # Errors
+    /// If there is no such setting, or `value` is none for it.
+    pub fn set(&mut self, key: &str, value: Option<toml::Value>) -> Result<(), NodeError> {
+        let given = |problem: String| NodeError::Given(format!("{key}: {problem}"));
+        let mut settings = toml::Table::try_from(&self.settings).map_err(|error| given(error.to_string()))?;
+        match value {
+            Some(value) => drop(settings.insert(key.to_owned(), value)),
+            None => drop(settings.remove(key)),
+        }
+        self.settings = settings.try_into().map_err(|error: toml::de::Error| given(error.message().to_owned()))?;
+        Ok(())
+    }
+}
+
 type Users = BTreeMap<UserName, StoredUser>;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -229,6 +246,17 @@ mod tests {
         };
         elsewhere.edit(&name("ada"), lock).unwrap();
         assert!(here.record(&name("ada")).unwrap().unwrap().locked);
+    }
+
+    #[test]
+    fn single_settings_are_set_and_taken_out() {
+        let mut user = StoredUser::default();
+        user.set("rate-cap", Some("5m".into())).unwrap();
+        user.set("write", Some(false.into())).unwrap();
+        assert!(user.set("write", Some("maybe".into())).is_err() && user.set("wirte", Some(true.into())).is_err());
+        assert_eq!((user.settings.rate_cap.map(|rate| rate.0), user.settings.write), (Some(5_000_000), Some(false)));
+        user.set("write", None).unwrap();
+        assert_eq!(user.settings.write, None);
     }
 
     #[test]

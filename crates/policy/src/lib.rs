@@ -7,17 +7,19 @@
 //! [`Authorization`] that a request of theirs was permitted; only with the
 //! latter does a server open a session.
 //!
-//! Reading order: [`mod@user`] for who there is, [`mod@settings`] for what
-//! applies to them and where each value comes from, [`mod@authorization`] for
-//! the decision.
+//! Reading order: [`mod@user`] for who there is, [`mod@group`] for which of them
+//! belong together, [`mod@settings`] for what applies to them and where each
+//! value comes from, [`mod@authorization`] for the decision.
 #![forbid(unsafe_code)]
 
 pub mod authorization;
+pub mod group;
 mod name;
 pub mod settings;
 pub mod user;
 
 pub use authorization::{Authorization, Denied, Wish};
-pub use name::{InvalidUserName, UserName};
+pub use group::Group;
+pub use name::{GroupName, InvalidGroupName, InvalidUserName, UserName};
 pub use settings::{CipherFloor, DurabilityFloor, Origin, PolicyCeiling, Settings, SettingsLayer, Sourced};
 pub use user::{Identity, Method, PublicKey, UserRecord};

@@ -1,55 +1,74 @@
-//! User names, parsed once.
+//! Names of users and of groups, parsed once.
 
 use std::fmt;
 
-/// The name of a user: 1 to 64 of `a-z A-Z 0-9 . _ - @`, not starting with a
-/// dot, a dash or an at sign, so that it can stand in a path, a command line
-/// and a log without quoting.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct UserName(String);
+/// Writes a type of names, so that one kind is not taken for another.
+macro_rules! name {
+    ($(#[$meta:meta])* $name:ident, $invalid:ident, $what:literal) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
 
-/// Why text is not a user name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a user name: use 1 to 64 letters, digits and any of . _ - @, starting with a letter, digit or _")]
-pub struct InvalidUserName;
+        #[doc = concat!("Why text is not the name of a ", $what, ".")]
+        #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+        #[error("not a {} name: use 1 to 64 letters, digits and any of . _ - @, starting with a letter, digit or _", $what)]
+        pub struct $invalid;
 
-impl UserName {
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $invalid;
+
+            fn try_from(text: String) -> Result<Self, $invalid> {
+                if is_name(&text) { Ok(Self(text)) } else { Err($invalid) }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $invalid;
+
+            fn from_str(text: &str) -> Result<Self, $invalid> {
+                text.to_owned().try_into()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
 }
 
-impl TryFrom<String> for UserName {
-    type Error = InvalidUserName;
-
-    fn try_from(text: String) -> Result<Self, InvalidUserName> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
-        let starts_well = text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric() || first == b'_');
-        if starts_well && text.len() <= 64 && text.bytes().all(allowed) { Ok(Self(text)) } else { Err(InvalidUserName) }
-    }
+name! {
+    /// The name of a user: 1 to 64 of `a-z A-Z 0-9 . _ - @`, not starting with a
+    /// dot, a dash or an at sign, so that it can stand in a path, a command line
+    /// and a log without quoting.
+    UserName, InvalidUserName, "user"
 }
 
-impl std::str::FromStr for UserName {
-    type Err = InvalidUserName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidUserName> {
-        text.to_owned().try_into()
-    }
+name! {
+    /// The name of a group of users, of the same letters as [`UserName`].
+    GroupName, InvalidGroupName, "group"
 }
 
-impl From<UserName> for String {
-    fn from(name: UserName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for UserName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
+    let starts_well = text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric() || first == b'_');
+    starts_well && text.len() <= 64 && text.bytes().all(allowed)
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! Settings in layers, each effective value with its origin.
 //!
-//! The same keys may be set for a user and for the node; the first that is set
-//! wins in that order, and the built-in value stands behind both. A layer may
-//! lock keys: then layers in front of it cannot change them.
+//! The same keys may be set for a user, for groups of users and for the node;
+//! the first that is set wins in that order, and the built-in value stands
+//! behind all. A layer may lock keys: then layers in front of it cannot change
+//! them.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::GroupName;
 
 /// Weakest cipher that is accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,7 +73,7 @@ impl fmt::Display for PolicyCeiling {
 pub struct RateCap(pub u64);
 
 /// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Given on the command line.
     CommandLine,
@@ -78,6 +81,8 @@ pub enum Origin {
     Environment,
     /// Set for this user.
     User,
+    /// Set for this group, of which the user is a member.
+    Group(GroupName),
     /// Set for the node.
     Node,
     /// Built in.
@@ -86,13 +91,14 @@ pub enum Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CommandLine => "command line",
-            Self::Environment => "environment",
-            Self::User => "user",
-            Self::Node => "node",
-            Self::BuiltIn => "built in",
-        })
+        match self {
+            Self::CommandLine => f.write_str("command line"),
+            Self::Environment => f.write_str("environment"),
+            Self::User => f.write_str("user"),
+            Self::Group(name) => write!(f, "group {name}"),
+            Self::Node => f.write_str("node"),
+            Self::BuiltIn => f.write_str("built in"),
+        }
     }
 }
 
@@ -118,7 +124,7 @@ macro_rules! settings {
                 pub $key: Option<$type>,
             )+
             /// Keys that layers in front of this one cannot change.
-            #[serde(skip_serializing_if = "Vec::is_empty")]
+            #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "known_keys")]
             pub locked: Vec<String>,
         }
 
@@ -150,7 +156,7 @@ macro_rules! settings {
             /// Key, value and origin of each setting, for people.
             #[must_use]
             pub fn lines(&self) -> Vec<(String, String, Origin)> {
-                vec![$((file_key(stringify!($key)), written(&self.$key.value), self.$key.origin),)+]
+                vec![$((file_key(stringify!($key)), written(&self.$key.value), self.$key.origin.clone()),)+]
             }
         }
     };
@@ -184,6 +190,17 @@ impl SettingsLayer {
     }
 }
 
+/// Names of keys; one that there is not would lock nothing, unnoticed.
+fn known_keys<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let locked = Vec::<String>::deserialize(deserializer)?;
+    let known: Vec<String> = Settings::KEYS.iter().map(|key| file_key(key)).collect();
+    let Some(unknown) = locked.iter().find(|key| !known.contains(key)) else { return Ok(locked) };
+    Err(serde::de::Error::custom(match suggestion(unknown, known.iter().map(String::as_str)) {
+        Some(meant) => format!("unknown key `{unknown}`; did you mean `{meant}`?"),
+        None => format!("unknown key `{unknown}`; known here: {}", known.join(", ")),
+    }))
+}
+
 /// A value as it is written in a file.
 fn written(value: &impl Serialize) -> String {
     toml::Value::try_from(value).map(|value| value.to_string()).unwrap_or_default()
@@ -201,7 +218,7 @@ fn first_set<T: Clone>(
     built_in: impl FnOnce() -> T,
 ) -> Sourced<T> {
     let locked_by = layers.iter().rposition(|(_, layer)| layer.locks(key)).unwrap_or(0);
-    let set = layers.iter().skip(locked_by).find_map(|(origin, layer)| Some((*origin, value(layer)?)));
+    let set = layers.iter().skip(locked_by).find_map(|(origin, layer)| Some((origin.clone(), value(layer)?)));
     match set {
         Some((origin, value)) => Sourced { value: value.clone(), origin },
         None => Sourced { value: built_in(), origin: Origin::BuiltIn },
@@ -324,6 +341,12 @@ mod tests {
         assert!(toml::from_str::<SettingsLayer>("docrot = \"/srv\"").is_err());
         assert_eq!(suggestion("docrot", Settings::KEYS.iter().copied()), Some("docroot"));
         assert_eq!(suggestion("xyzzy", Settings::KEYS.iter().copied()), None);
+    }
+
+    #[test]
+    fn locks_on_keys_that_there_are_not_are_refused() {
+        let error = toml::from_str::<SettingsLayer>("locked = [\"rate_cap\"]").unwrap_err();
+        assert!(error.message().contains("did you mean `rate-cap`?"), "{error}");
     }
 
     #[test]

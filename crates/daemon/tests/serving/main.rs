@@ -7,6 +7,7 @@
 mod administration;
 mod broker;
 mod client;
+mod configuration;
 mod lifetimes;
 mod openssh;
 mod refusals;

@@ -150,3 +150,30 @@ async fn a_login_without_a_docroot_is_refused() {
     let refused = fetch(connected, &lab.path("back"), request(Direction::Download, "x")).await.unwrap_err();
     assert_eq!(refused.code(), Code::NO_DOCROOT);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_for_the_group_of_a_login_applies_from_its_next_session_on() {
+    let lab = Lab::new();
+    let key = lab.key("key");
+    let Some(sshd) = Sshd::start(&lab, &key, &format!("Subsystem limosa {}", configured(&lab))) else { return };
+    fs::write(lab.docroot("login").join("file"), "content").unwrap();
+    let code = async || {
+        let connected = log_in(&lab, &user(), &key, sshd.address).await.unwrap();
+        match fetch(connected, &lab.path("back"), request(Direction::Download, "file")).await {
+            Ok(running) => outcome(running).await.code,
+            Err(error) => error.code(),
+        }
+    };
+    let machine = lab.path("machine.toml");
+    let set = |key: &str, value: &str, scope: [&str; 2]| {
+        let place = ["--config", machine.to_str().unwrap()];
+        lab.succeed(&[&["config", "set", key, value], &scope[..], &place[..]].concat())
+    };
+    assert_eq!(code().await, Code::OK);
+    set("read", "false", ["--group", "uploaders"]);
+    assert_eq!(code().await, Code::OK, "the group is somebody else's");
+    set("members", &user(), ["--group", "uploaders"]);
+    assert_eq!(code().await, Code::READ_NOT_ALLOWED);
+    set("read", "true", ["--user", &user()]);
+    assert_eq!(code().await, Code::OK);
+}

@@ -6,12 +6,17 @@
 //! own here; every key `K` of section `S` can be set by the variable
 //! `LIMOSA_S_K` of the environment.
 //!
-//! `[defaults]` holds the settings of every user, `[users.NAME]` those of a
-//! login of this machine that comes in through OpenSSH. (Users of the embedded
-//! server have theirs beside their keys: see [`crate::users`].)
+//! `[defaults]` holds the settings of every user, `[groups.NAME]` those of the
+//! users it lists, `[users.NAME]` those of a login of this machine that comes in
+//! through OpenSSH. (Users of the embedded server have theirs beside their keys:
+//! see [`crate::users`].)
+//!
+//! [`edit`] changes the file in place, for keys that [`key`] knows.
 
 mod audit;
 mod broker;
+pub mod edit;
+pub mod key;
 mod listen;
 mod ports;
 mod problem;
@@ -19,13 +24,15 @@ pub(crate) mod section;
 mod sessions;
 mod ssh;
 mod udp;
+mod value;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use limosa_policy::{Origin, Settings, SettingsLayer, UserName};
+use limosa_policy::group::groups_of;
+use limosa_policy::{Group, GroupName, Origin, Settings, SettingsLayer, UserName};
 use serde::Deserialize;
 
 pub use audit::{Audit, AuditLayer};
@@ -54,6 +61,8 @@ pub struct ConfigLayer {
     pub audit: AuditLayer,
     /// Settings of every user.
     pub defaults: SettingsLayer,
+    /// Groups of users, of the embedded server and of this machine alike.
+    pub groups: BTreeMap<GroupName, Group>,
     /// Settings of single logins of this machine.
     pub users: BTreeMap<UserName, SettingsLayer>,
 }
@@ -109,7 +118,7 @@ impl Configuration {
 
     fn resolve(file: Option<PathBuf>, layers: Vec<(Origin, ConfigLayer)>) -> Self {
         fn part<L>(layers: &[(Origin, ConfigLayer)], of: impl Fn(&ConfigLayer) -> &L) -> Vec<(Origin, &L)> {
-            layers.iter().map(|(origin, layer)| (*origin, of(layer))).collect()
+            layers.iter().map(|(origin, layer)| (origin.clone(), of(layer))).collect()
         }
         Self {
             file,
@@ -122,23 +131,50 @@ impl Configuration {
         }
     }
 
-    /// The settings in force for a user with settings of their own: flags and
-    /// environment first, then the user's, then the node's.
+    /// The settings in force for `user`, whose own are `own`: flags and
+    /// environment first, then the user's, those of their groups, the node's.
     #[must_use]
-    pub fn settings(&self, user: &SettingsLayer) -> Settings {
-        let is_above = |origin: &Origin| matches!(origin, Origin::CommandLine | Origin::Environment);
-        let node = || self.layers.iter().map(|(origin, layer)| (*origin, &layer.defaults));
-        let above = node().filter(|(origin, _)| is_above(origin));
-        let behind = node().filter(|(origin, _)| !is_above(origin));
-        let layers: Vec<_> = above.chain([(Origin::User, user)]).chain(behind).collect();
-        Settings::resolve_layers(&layers)
+    pub fn settings(&self, user: &UserName, own: &SettingsLayer) -> Settings {
+        let groups = self.layers.iter().flat_map(|(_, layer)| groups_of(user, &layer.groups));
+        let groups = groups.map(|(name, group)| (Origin::Group(name.clone()), &group.settings));
+        self.settings_in_front(std::iter::once((Origin::User, own)).chain(groups))
+    }
+
+    /// The settings of whoever has none of their own and is in no group.
+    #[must_use]
+    pub fn settings_of_all(&self) -> Settings {
+        self.settings_in_front(std::iter::empty())
+    }
+
+    /// The settings of a member of `group` who has none of their own and is in
+    /// no other; nothing if there is no such group.
+    #[must_use]
+    pub fn settings_of_group(&self, group: &GroupName) -> Option<Settings> {
+        let own = (Origin::Group(group.clone()), &self.group(group)?.settings);
+        Some(self.settings_in_front(std::iter::once(own)))
     }
 
     /// The settings of a login of this machine.
     #[must_use]
     pub fn settings_of_login(&self, login: &UserName) -> Settings {
         let own = self.layers.iter().find_map(|(_, layer)| layer.users.get(login));
-        self.settings(own.unwrap_or(&SettingsLayer::default()))
+        self.settings(login, own.unwrap_or(&SettingsLayer::default()))
+    }
+
+    /// `own` between flags and environment, and the node's.
+    fn settings_in_front<'a>(&'a self, own: impl Iterator<Item = (Origin, &'a SettingsLayer)>) -> Settings {
+        let is_above = |origin: &Origin| matches!(origin, Origin::CommandLine | Origin::Environment);
+        let node = || self.layers.iter().map(|(origin, layer)| (origin.clone(), &layer.defaults));
+        let above = node().filter(|(origin, _)| is_above(origin));
+        let behind = node().filter(|(origin, _)| !is_above(origin));
+        let layers: Vec<_> = above.chain(own).chain(behind).collect();
+        Settings::resolve_layers(&layers)
+    }
+
+    /// The group of this name.
+    #[must_use]
+    pub fn group(&self, name: &GroupName) -> Option<&Group> {
+        self.layers.iter().find_map(|(_, layer)| layer.groups.get(name))
     }
 
     /// The logins of this machine that have settings of their own.
@@ -196,7 +232,15 @@ fn variable(name: &str) -> Option<(String, String)> {
     let name = name.strip_prefix("LIMOSA_")?.to_ascii_lowercase();
     let (section, key) = name.split_once('_')?;
     let key = section::file_key(key);
-    let known = match section {
+    section_keys(section)?.contains(&key).then(|| (section.to_owned(), key))
+}
+
+/// The sections whose keys apply to the node and everybody.
+const SECTIONS: [&str; 6] = ["ssh", "udp", "broker", "sessions", "audit", "defaults"];
+
+/// The keys of one of [`SECTIONS`], as they are written in the file.
+fn section_keys(section: &str) -> Option<Vec<String>> {
+    Some(match section {
         "ssh" => Ssh::keys(),
         "udp" => Udp::keys(),
         "broker" => Broker::keys(),
@@ -204,24 +248,19 @@ fn variable(name: &str) -> Option<(String, String)> {
         "audit" => Audit::keys(),
         "defaults" => Settings::KEYS.iter().map(|key| section::file_key(key)).collect(),
         _ => return None,
-    };
-    known.contains(&key).then(|| (section.to_owned(), key))
+    })
 }
 
 /// The layer that a variable makes. Its value is read as the file would have
 /// it, or else as text.
 fn from_variable(name: &str, section: &str, key: &str, value: &str) -> Result<ConfigLayer, ConfigError> {
-    let read: Result<toml::Table, _> = toml::from_str(&format!("value = {value}"));
-    let typed = read.ok().and_then(|mut table| table.remove("value"));
-    let text = toml::Value::String(value.to_owned());
-    let layer = |value: toml::Value| {
-        let keys = toml::Table::from_iter([(key.to_owned(), value)]);
+    let layer = |value: &toml::Value| {
+        let keys = toml::Table::from_iter([(key.to_owned(), value.clone())]);
         ConfigLayer::deserialize(toml::Table::from_iter([(section.to_owned(), keys.into())]))
     };
-    let as_typed = typed.map(layer).and_then(Result::ok);
-    match as_typed {
-        Some(layer) => Ok(layer),
-        None => layer(text).map_err(|error| ConfigError::in_variable(name.to_owned(), &error)),
+    match value::read(value, layer) {
+        Ok((_, layer)) => Ok(layer),
+        Err(error) => Err(ConfigError::in_variable(name.to_owned(), &error)),
     }
 }
 
@@ -257,8 +296,9 @@ mod tests {
         let config = load(file, &variables).unwrap();
         assert_eq!(config.ssh.listen.value.to_string(), "127.0.0.1:5");
         assert_eq!(config.ssh.listen.origin, Origin::Environment);
-        assert_eq!((config.ssh.passwords.value, config.ssh.passwords.origin), (false, Origin::Node));
-        let settings = config.settings(&toml::from_str("rate-cap = \"5m\"").unwrap());
+        assert_eq!((config.ssh.passwords.value, &config.ssh.passwords.origin), (false, &Origin::Node));
+        let ada = "ada".parse().unwrap();
+        let settings = config.settings(&ada, &toml::from_str("rate-cap = \"5m\"").unwrap());
         assert_eq!((settings.rate_cap.value.0, settings.rate_cap.origin), (10_000_000, Origin::Environment));
     }
 
@@ -268,6 +308,24 @@ mod tests {
         let ada = config.settings_of_login(&"ada".parse().unwrap());
         assert_eq!((ada.write.value, ada.write.origin), (true, Origin::User));
         assert!(!config.settings_of_login(&"bob".parse().unwrap()).write.value);
+    }
+
+    #[test]
+    fn a_group_stands_between_its_members_and_the_node() {
+        let file = "[defaults]\nrate-cap = \"1g\"\nmax-sessions = 9\n\
+                    [groups.staff]\nmembers = [\"ada\", \"bob\"]\n\
+                    [groups.staff.settings]\nrate-cap = \"100m\"\nread = false\nmax-sessions = 5\n\
+                    [users.ada]\nread = true\n";
+        let config = load(file, &[("LIMOSA_DEFAULTS_MAX_SESSIONS", "7")]).unwrap();
+        let staff = Origin::Group("staff".parse().unwrap());
+        let of = |name: &str| config.settings_of_login(&name.parse().unwrap());
+        let (ada, bob, eve) = (of("ada"), of("bob"), of("eve"));
+        assert_eq!((ada.read.value, ada.read.origin), (true, Origin::User));
+        assert_eq!((bob.read.value, bob.read.origin), (false, staff.clone()));
+        assert_eq!((ada.rate_cap.value.0, ada.rate_cap.origin), (100_000_000, staff));
+        assert_eq!((eve.rate_cap.value.0, eve.rate_cap.origin), (1_000_000_000, Origin::Node));
+        assert_eq!((bob.max_sessions.value, bob.max_sessions.origin), (7, Origin::Environment));
+        assert!(config.settings_of_group(&"guests".parse().unwrap()).is_none());
     }
 
     #[test]

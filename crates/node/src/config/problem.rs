@@ -40,6 +40,11 @@ impl ConfigError {
         Self { place: Place::File(path, None), problem: format!("cannot be read: {error}") }
     }
 
+    /// The file cannot be changed as asked.
+    pub(crate) fn of_file(path: &std::path::Path, problem: String) -> Self {
+        Self { place: Place::File(path.to_owned(), None), problem }
+    }
+
     /// `error` came up in `text`, the content of the file `path`.
     pub(crate) fn in_file(path: PathBuf, text: &str, error: &toml::de::Error) -> Self {
         let line = error.span().map(|span| line_of(text, span.start));
@@ -60,7 +65,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 /// The decoder's words; where they are that a key is unknown and which would
 /// be known, the nearest of those is suggested instead of listing all.
-fn explain(message: &str) -> String {
+pub(super) fn explain(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let Some((unknown, known)) = quoted.split_first().filter(|_| message.starts_with("unknown field")) else {
         return message.trim_end().to_owned();

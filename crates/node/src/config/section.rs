@@ -63,7 +63,7 @@ pub(crate) fn first_set<L, T: Clone>(
     value: impl Fn(&L) -> Option<&T>,
     built_in: impl FnOnce() -> T,
 ) -> Sourced<T> {
-    let set = layers.iter().find_map(|(origin, layer)| Some((*origin, value(layer)?)));
+    let set = layers.iter().find_map(|(origin, layer)| Some((origin.clone(), value(layer)?)));
     match set {
         Some((origin, value)) => Sourced { value: value.clone(), origin },
         None => Sourced { value: built_in(), origin: Origin::BuiltIn },
@@ -71,7 +71,7 @@ pub(crate) fn first_set<L, T: Clone>(
 }
 
 pub(crate) fn line<T: Serialize>(key: &str, setting: &Sourced<T>) -> Line {
-    (file_key(key), shown(&setting.value), setting.origin)
+    (file_key(key), shown(&setting.value), setting.origin.clone())
 }
 
 /// A value as the file would have it; `(not set)` where there is none.
