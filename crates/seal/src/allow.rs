@@ -9,6 +9,7 @@ use limosa_wire::setup::{ContentDigest, Suite};
 use crate::checksum::{Checksum, ChecksumAlgorithm};
 use crate::content::ContentAlgorithm;
 use crate::password::PasswordScheme;
+use crate::stretch::Stretch;
 
 /// Which algorithms may be used. Every choice of one goes through here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +95,33 @@ impl AlgorithmSet {
         PasswordScheme::allowed(self)
     }
 
+    /// Suites that may seal files at rest, best first.
+    #[must_use]
+    pub const fn envelope_suites(self) -> &'static [Suite] {
+        &[Suite::Aes256Gcm, Suite::Aes128Gcm]
+    }
+
+    /// Proof that `suite` may seal files at rest.
+    ///
+    /// # Errors
+    /// If the set does not hold it for that.
+    pub fn envelope_suite(self, suite: Suite) -> Result<CipherSuite, NotAllowed> {
+        self.check(suite, self.envelope_suites()).map(CipherSuite)
+    }
+
+    /// Proof that passphrases may be stretched in this way.
+    ///
+    /// # Errors
+    /// If the set does not hold it.
+    pub fn passphrase(self, stretch: Stretch) -> Result<PassphraseScheme, NotAllowed> {
+        match (self, stretch) {
+            (Self::Approved, Stretch::Argon2id { .. }) => {
+                Err(NotAllowed { algorithm: "Argon2id".to_owned(), set: self })
+            }
+            _ => Ok(PassphraseScheme(stretch)),
+        }
+    }
+
     /// The first of `offered` (the other side's, best first) that is in the set.
     #[must_use]
     pub fn choose_suite(self, offered: &[Suite]) -> Option<CipherSuite> {
@@ -145,6 +173,18 @@ impl CipherSuite {
     }
 }
 
+/// A way of stretching passphrases that the allow-list holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassphraseScheme(Stretch);
+
+impl PassphraseScheme {
+    /// The way and its cost.
+    #[must_use]
+    pub const fn stretch(self) -> Stretch {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +195,8 @@ mod tests {
         let refused = set.content(ContentDigest::Blake3).unwrap_err();
         assert_eq!(refused.to_string(), "Blake3 is not among the approved algorithms");
         assert!(set.checksum(Checksum::Sha1).is_err());
+        assert!(set.passphrase(Stretch::Argon2id { memory_kib: 65536, passes: 3, lanes: 4 }).is_err());
+        assert!(set.passphrase(Stretch::Pbkdf2 { rounds: 600_000 }).is_ok());
         assert!(set.content(ContentDigest::Sha256).is_ok());
         assert!(AlgorithmSet::Ordinary.content(ContentDigest::Blake3).is_ok());
     }

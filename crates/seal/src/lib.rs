@@ -1,5 +1,5 @@
 //! All cryptography: datagram protection, key schedule, digests, passwords,
-//! secrets.
+//! secrets, files at rest.
 //!
 //! No other crate names a cryptographic library, and within this one nothing
 //! is chosen except through [`AlgorithmSet`], the allow-list: a suite, a content
@@ -8,20 +8,23 @@
 //! Reading order: [`AlgorithmSet`] for what may be used; [`Secret`] for how
 //! secrets are kept; [`mod@schedule`] for how both ends of a session come to
 //! their keys and [`mod@datagram`] for what they do with them; [`mod@content`]
-//! for how the bytes of files are proven; [`mod@password`] and
-//! [`mod@identity`] for what is stored and named.
+//! for how the bytes of files are proven; [`mod@envelope`] for files encrypted
+//! at rest; [`mod@password`] and [`mod@identity`] for what is stored and named.
 #![forbid(unsafe_code)]
 
 mod allow;
 mod checksum;
 pub mod content;
 pub mod datagram;
+pub mod envelope;
 pub mod identity;
 pub mod password;
 pub mod schedule;
 mod secret;
+mod stretch;
 
-pub use allow::{AlgorithmSet, CipherSuite, NotAllowed};
+pub use allow::{AlgorithmSet, CipherSuite, NotAllowed, PassphraseScheme};
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumHasher, UnknownChecksum};
 pub use content::{ContentAlgorithm, ContentHasher, ContentTree};
 pub use secret::{Secret, SecretBytes, fill_random, keep_from_core_dumps, random};
+pub use stretch::Stretch;

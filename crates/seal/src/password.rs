@@ -5,12 +5,10 @@
 //! rounds in the approved set. Hashing takes tens to hundreds of milliseconds
 //! by design: never on a thread that others wait for.
 
-use std::num::NonZeroU32;
-
+use argon2::Version;
 use argon2::password_hash::phc::{Ident, Output, ParamsString, PasswordHash, Salt};
-use argon2::{Algorithm, Argon2, Params, Version};
-use aws_lc_rs::pbkdf2;
 
+use crate::stretch::{Stretch, StretchError};
 use crate::{AlgorithmSet, SecretBytes, random};
 
 const ARGON2ID: &str = "argon2id";
@@ -18,13 +16,9 @@ const PBKDF2: &str = "pbkdf2-sha256";
 const SALT_LEN: usize = 16;
 const HASH_LEN: usize = 32;
 
-/// Memory, KiB; passes; lanes: the least that current guidance asks for.
-const ARGON2_COST: (u32, u32, u32) = (19 * 1024, 2, 1);
-const PBKDF2_ROUNDS: u32 = 600_000;
-/// What a stored string may ask of this machine, so that a planted one cannot
-/// exhaust it.
-const ARGON2_MOST: (u32, u32, u32) = (1024 * 1024, 64, 16);
-const PBKDF2_MOST: u32 = 20_000_000;
+/// The least that current guidance asks for.
+const ARGON2_COST: Stretch = Stretch::Argon2id { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
+const PBKDF2_COST: Stretch = Stretch::Pbkdf2 { rounds: 600_000 };
 
 /// Longest password taken, bytes.
 pub const MAX_PASSWORD: usize = 1024;
@@ -67,8 +61,8 @@ impl PasswordScheme {
         let salt = random::<SALT_LEN>();
         let mut hash = [0; HASH_LEN];
         let cost = match self.0 {
-            AlgorithmSet::Ordinary => Cost::Argon2id(ARGON2_COST),
-            AlgorithmSet::Approved => Cost::Pbkdf2(PBKDF2_ROUNDS),
+            AlgorithmSet::Ordinary => ARGON2_COST,
+            AlgorithmSet::Approved => PBKDF2_COST,
         };
         cost.derive(password, &salt, &mut hash)?;
         Ok(cost.phc(&salt, &hash))
@@ -81,8 +75,8 @@ impl PasswordScheme {
     /// If `stored` is of no known scheme, or of one outside the set.
     pub fn verify(self, password: &SecretBytes, stored: &str) -> Result<bool, PasswordError> {
         let stored = PasswordHash::new(stored).map_err(|_| PasswordError::Unknown)?;
-        let cost = Cost::of(&stored)?;
-        if self.0 == AlgorithmSet::Approved && matches!(cost, Cost::Argon2id(_)) {
+        let cost = Stretch::of(&stored)?;
+        if self.0 == AlgorithmSet::Approved && matches!(cost, Stretch::Argon2id { .. }) {
             return Err(PasswordError::NotAllowed);
         }
         let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else { return Err(PasswordError::Unknown) };
@@ -98,17 +92,15 @@ impl PasswordScheme {
     /// so that it should be replaced at the next good login.
     #[must_use]
     pub fn outdated(self, stored: &str) -> bool {
-        match PasswordHash::new(stored).ok().and_then(|stored| Cost::of(&stored).ok()) {
-            Some(Cost::Argon2id((memory, passes, _))) => {
-                self.0 == AlgorithmSet::Approved || memory < ARGON2_COST.0 || passes < ARGON2_COST.1
-            }
-            Some(Cost::Pbkdf2(rounds)) => self.0 == AlgorithmSet::Ordinary || rounds < PBKDF2_ROUNDS,
+        match PasswordHash::new(stored).ok().and_then(|stored| Stretch::of(&stored).ok()) {
+            Some(cost @ Stretch::Argon2id { .. }) => self.0 == AlgorithmSet::Approved || !cost.is_at_least(ARGON2_COST),
+            Some(cost) => self.0 == AlgorithmSet::Ordinary || !cost.is_at_least(PBKDF2_COST),
             None => true,
         }
     }
 }
 
-fn check(password: &SecretBytes) -> Result<(), PasswordError> {
+pub(crate) fn check(password: &SecretBytes) -> Result<(), PasswordError> {
     match password.expose().len() {
         0 => Err(PasswordError::Empty),
         1..=MAX_PASSWORD => Ok(()),
@@ -116,60 +108,29 @@ fn check(password: &SecretBytes) -> Result<(), PasswordError> {
     }
 }
 
-/// A scheme with its cost.
-#[derive(Clone, Copy)]
-enum Cost {
-    /// Memory in KiB, passes, lanes.
-    Argon2id((u32, u32, u32)),
-    /// Rounds.
-    Pbkdf2(u32),
-}
-
-impl Cost {
+impl Stretch {
     /// The cost a stored hash states, if it is one this software would pay.
     fn of(stored: &PasswordHash) -> Result<Self, PasswordError> {
         if stored.salt.is_none() || stored.hash.is_none() {
             return Err(PasswordError::Unknown);
         }
-        let number = |name: &str, most: u32| {
-            let value = stored.params.get_decimal(name).filter(|value| (1..=most).contains(value));
-            value.ok_or(PasswordError::Unknown)
-        };
-        match stored.algorithm.as_str() {
+        let number = |name: &str| stored.params.get_decimal(name).ok_or(PasswordError::Unknown);
+        let cost = match stored.algorithm.as_str() {
             ARGON2ID if stored.version == Some(Version::V0x13.into()) => {
-                let most = ARGON2_MOST;
-                Ok(Self::Argon2id((number("m", most.0)?, number("t", most.1)?, number("p", most.2)?)))
+                Self::Argon2id { memory_kib: number("m")?, passes: number("t")?, lanes: number("p")? }
             }
-            PBKDF2 => Ok(Self::Pbkdf2(number("i", PBKDF2_MOST)?)),
-            _ => Err(PasswordError::Unknown),
-        }
-    }
-
-    fn derive(self, password: &SecretBytes, salt: &[u8], out: &mut [u8]) -> Result<(), PasswordError> {
-        match self {
-            Self::Argon2id((memory, passes, lanes)) => {
-                let params = Params::new(memory, passes, lanes, Some(out.len()));
-                let argon2 =
-                    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.map_err(|_| PasswordError::Unknown)?);
-                argon2.hash_password_into(password.expose(), salt, out).map_err(|error| match error {
-                    argon2::Error::OutOfMemory => PasswordError::NoMemory,
-                    _ => PasswordError::Unknown,
-                })
-            }
-            Self::Pbkdf2(rounds) => {
-                let rounds = NonZeroU32::new(rounds).ok_or(PasswordError::Unknown)?;
-                pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, salt, password.expose(), out);
-                Ok(())
-            }
-        }
+            PBKDF2 => Self::Pbkdf2 { rounds: number("i")? },
+            _ => return Err(PasswordError::Unknown),
+        };
+        if cost.is_bearable() { Ok(cost) } else { Err(PasswordError::Unknown) }
     }
 
     fn phc(self, salt: &[u8], hash: &[u8]) -> String {
         let (name, version, numbers): (_, _, &[(&str, u32)]) = match self {
-            Self::Argon2id((memory, passes, lanes)) => {
-                (ARGON2ID, Some(Version::V0x13.into()), &[("m", memory), ("t", passes), ("p", lanes)])
+            Self::Argon2id { memory_kib, passes, lanes } => {
+                (ARGON2ID, Some(Version::V0x13.into()), &[("m", memory_kib), ("t", passes), ("p", lanes)])
             }
-            Self::Pbkdf2(rounds) => (PBKDF2, None, &[("i", rounds)]),
+            Self::Pbkdf2 { rounds } => (PBKDF2, None, &[("i", rounds)]),
         };
         let mut params = ParamsString::new();
         for (name, value) in numbers {
@@ -183,6 +144,15 @@ impl Cost {
             hash: Some(Output::new(hash).expect("32 bytes are a valid hash")),
         };
         stored.to_string()
+    }
+}
+
+impl From<StretchError> for PasswordError {
+    fn from(error: StretchError) -> Self {
+        match error {
+            StretchError::Refused => Self::Unknown,
+            StretchError::NoMemory => Self::NoMemory,
+        }
     }
 }
 
@@ -231,17 +201,6 @@ mod tests {
             Err(PasswordError::NotAllowed)
         );
         assert!(AlgorithmSet::Approved.password().outdated(stored));
-    }
-
-    /// RFC 7914, section 11.
-    #[test]
-    fn pbkdf2_matches_its_vectors() {
-        let mut out = [0; 64];
-        Cost::Pbkdf2(1).derive(&secret("passwd"), b"salt", &mut out).unwrap();
-        assert_eq!(
-            crate::identity::hex(&out),
-            "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc49ca9cccf179b645991664b39d77ef317c71b845b1e30bd509112041d3a19783"
-        );
     }
 
     #[test]

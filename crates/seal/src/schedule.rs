@@ -210,7 +210,7 @@ impl KeyChain {
 }
 
 /// HKDF-Expand to the length of `out`.
-fn expand(prk: &hkdf::Prk, info: &[&[u8]], out: &mut [u8]) {
+pub(crate) fn expand(prk: &hkdf::Prk, info: &[&[u8]], out: &mut [u8]) {
     struct Length(usize);
     impl hkdf::KeyType for Length {
         fn len(&self) -> usize {

@@ -1,0 +1,266 @@
+//! What opens envelopes: passphrases, private keys, master keys.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::EnvelopeError;
+use super::header::Header;
+use super::key::{FileKey, key_for_file, unwrap, wrapping_suite};
+use super::opened::Envelope;
+use super::preamble::{PREAMBLE, Preamble};
+use super::recipient::Identity;
+use super::slot::{CHECK, SALT, Slot, SlotKind};
+use crate::allow::PassphraseScheme;
+use crate::password::{self, PasswordError};
+use crate::stretch::{Stretch, StretchError};
+use crate::{AlgorithmSet, Secret, SecretBytes, random};
+
+const WRAP: &[u8] = b"limosa envelope passphrase";
+const TELL: &[u8] = b"limosa envelope passphrase check";
+const MASTER: &[u8] = b"limosa envelope master";
+const RECIPIENT: &[u8] = b"limosa envelope recipient";
+
+/// Stretched passphrases kept: a tree sealed in one go has one for all its
+/// files, and stretching costs more than a small file.
+const KEPT: usize = 64;
+
+/// A passphrase after the expensive part, for any number of files.
+#[derive(Clone, Debug)]
+pub struct StretchedPassphrase {
+    pub(super) stretch: Stretch,
+    pub(super) salt: [u8; SALT],
+    key: Secret<32>,
+}
+
+impl StretchedPassphrase {
+    /// Stretches `passphrase` with a salt of its own. Takes as long as the
+    /// scheme says, by design.
+    ///
+    /// # Errors
+    /// If the passphrase is empty or too long, or memory is short.
+    pub fn new(scheme: PassphraseScheme, passphrase: &SecretBytes) -> Result<Self, EnvelopeError> {
+        Self::with_salt(scheme.stretch(), random(), passphrase)
+    }
+
+    fn with_salt(stretch: Stretch, salt: [u8; SALT], passphrase: &SecretBytes) -> Result<Self, EnvelopeError> {
+        password::check(passphrase)?;
+        let mut derived = Ok(());
+        let key = Secret::fill(|out| derived = stretch.derive(passphrase, &salt, out));
+        derived.map_err(|error| match error {
+            StretchError::Refused => EnvelopeError::TooCostly,
+            StretchError::NoMemory => PasswordError::NoMemory.into(),
+        })?;
+        Ok(Self { stretch, salt, key })
+    }
+
+    /// What wraps the key of one file.
+    pub(super) fn wrapping_key(&self, preamble: &Preamble) -> Secret<32> {
+        key_for_file(&self.key, preamble, WRAP)
+    }
+
+    /// What tells a wrong passphrase.
+    pub(super) fn check(&self, preamble: &Preamble) -> Secret<CHECK> {
+        key_for_file(&self.key, preamble, TELL)
+    }
+}
+
+/// A passphrase that opens files. Remembers what it was stretched to.
+#[derive(Debug)]
+pub struct Passphrase {
+    passphrase: SecretBytes,
+    stretched: Vec<StretchedPassphrase>,
+}
+
+impl Passphrase {
+    /// A passphrase as it was given.
+    #[must_use]
+    pub const fn new(passphrase: SecretBytes) -> Self {
+        Self { passphrase, stretched: Vec::new() }
+    }
+
+    fn stretched(&mut self, stretch: Stretch, salt: [u8; SALT]) -> Result<&StretchedPassphrase, EnvelopeError> {
+        let known = self.stretched.iter().position(|known| known.stretch == stretch && known.salt == salt);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let fresh = StretchedPassphrase::with_salt(stretch, salt, &self.passphrase)?;
+                if self.stretched.len() == KEPT {
+                    self.stretched.remove(0);
+                }
+                self.stretched.push(fresh);
+                self.stretched.len() - 1
+            }
+        };
+        Ok(&self.stretched[at])
+    }
+}
+
+/// What a master key is called: 1 to 64 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MasterKeyId(String);
+
+impl MasterKeyId {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MasterKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for MasterKeyId {
+    type Err = EnvelopeError;
+
+    fn from_str(text: &str) -> Result<Self, EnvelopeError> {
+        if (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(EnvelopeError::NotAKey("name of a master key: 1 to 64 visible ASCII characters"))
+        }
+    }
+}
+
+/// A key of 256 bits that wraps the keys of any number of files, known by name.
+#[derive(Clone, Debug)]
+pub struct MasterKey {
+    pub(super) id: MasterKeyId,
+    key: Secret<32>,
+}
+
+impl MasterKey {
+    /// The key of this name.
+    #[must_use]
+    pub const fn new(id: MasterKeyId, key: Secret<32>) -> Self {
+        Self { id, key }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn id(&self) -> &MasterKeyId {
+        &self.id
+    }
+
+    /// What wraps the key of one file.
+    pub(super) fn wrapping_key(&self, preamble: &Preamble) -> Secret<32> {
+        key_for_file(&self.key, preamble, MASTER)
+    }
+}
+
+/// What binds a recipient's slot to its file.
+pub(super) fn recipient_info(preamble: &Preamble) -> Vec<u8> {
+    let preamble: [u8; PREAMBLE] = preamble.encode();
+    [RECIPIENT, &preamble].concat()
+}
+
+/// All keys at hand.
+#[derive(Debug)]
+pub struct Keyring {
+    set: AlgorithmSet,
+    passphrases: Vec<Passphrase>,
+    identities: Vec<Identity>,
+    masters: Vec<MasterKey>,
+}
+
+impl Keyring {
+    /// No keys; what opens with those to come is limited to `set`.
+    #[must_use]
+    pub const fn new(set: AlgorithmSet) -> Self {
+        Self { set, passphrases: Vec::new(), identities: Vec::new(), masters: Vec::new() }
+    }
+
+    /// With a passphrase more.
+    #[must_use]
+    pub fn with_passphrase(mut self, passphrase: SecretBytes) -> Self {
+        self.passphrases.push(Passphrase::new(passphrase));
+        self
+    }
+
+    /// With a private key more.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Identity) -> Self {
+        self.identities.push(identity);
+        self
+    }
+
+    /// With a master key more.
+    #[must_use]
+    pub fn with_master(mut self, master: MasterKey) -> Self {
+        self.masters.push(master);
+        self
+    }
+
+    /// Opens a header by the first slot that one of the keys fits, those tried
+    /// first that cost nothing.
+    ///
+    /// # Errors
+    /// If no slot is for any key, a passphrase is wrong, or the header is not
+    /// authentic.
+    pub fn open(&mut self, header: &Header) -> Result<Envelope, EnvelopeError> {
+        let secret = match self.by_key(header)? {
+            Some(secret) => secret,
+            None => self.by_passphrase(header)?,
+        };
+        let key = FileKey::new(secret, header.preamble());
+        if !header.is_authentic(&key) {
+            return Err(EnvelopeError::HeaderNotAuthentic);
+        }
+        Ok(Envelope::authentic(header, key, self.set))
+    }
+
+    fn by_key(&self, header: &Header) -> Result<Option<Secret<32>>, EnvelopeError> {
+        let preamble = header.preamble();
+        for slot in &header.table().slots {
+            let opened = match &slot.0 {
+                SlotKind::Master { id, wrapped } => {
+                    let Some(master) = self.masters.iter().find(|master| master.id == *id) else { continue };
+                    unwrap(wrapped, &master.wrapping_key(preamble), &slot.bound(), wrapping_suite(self.set))
+                }
+                SlotKind::Recipient { recipient, encapsulated, key } => {
+                    let ours = |identity: &&Identity| identity.recipient().fingerprint() == *recipient;
+                    let Some(identity) = self.identities.iter().find(ours) else { continue };
+                    let info = recipient_info(preamble);
+                    identity.unwrap((encapsulated, key), &info, &slot.bound(), wrapping_suite(self.set))
+                }
+                SlotKind::Passphrase { .. } | SlotKind::Unknown { .. } => continue,
+            };
+            return opened.map(Some).ok_or(EnvelopeError::SlotNotAuthentic);
+        }
+        Ok(None)
+    }
+
+    fn by_passphrase(&mut self, header: &Header) -> Result<Secret<32>, EnvelopeError> {
+        let mut wrong = None;
+        for passphrase in &mut self.passphrases {
+            for slot in &header.table().slots {
+                match open_slot(passphrase, slot, header.preamble(), self.set) {
+                    Ok(Some(secret)) => return Ok(secret),
+                    Ok(None) => {}
+                    Err(error) => wrong = Some(error),
+                }
+            }
+        }
+        Err(wrong.unwrap_or(EnvelopeError::NoSlot))
+    }
+}
+
+/// The file key by a passphrase's slot; `None` for other slots.
+fn open_slot(
+    passphrase: &mut Passphrase,
+    slot: &Slot,
+    preamble: &Preamble,
+    set: AlgorithmSet,
+) -> Result<Option<Secret<32>>, EnvelopeError> {
+    let SlotKind::Passphrase { stretch, salt, check, wrapped } = &slot.0 else { return Ok(None) };
+    let stretch = set.passphrase(*stretch)?.stretch();
+    let stretched = passphrase.stretched(stretch, *salt)?;
+    if !stretched.check(preamble).matches(&Secret::fill(|bytes| bytes.copy_from_slice(check))) {
+        return Err(EnvelopeError::WrongPassphrase);
+    }
+    let opened = unwrap(wrapped, &stretched.wrapping_key(preamble), &slot.bound(), wrapping_suite(set));
+    opened.map(Some).ok_or(EnvelopeError::SlotNotAuthentic)
+}
