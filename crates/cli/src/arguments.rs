@@ -11,12 +11,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use limosa_wire::Rate;
 use limosa_wire::setup;
 
+mod envelope;
+
+pub use envelope::*;
+
 /// Moves files of any size over any distance, fast and safely.
 #[derive(Debug, Parser)]
 #[command(name = "limosa", version, propagate_version = true, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Exit status: 0 done, 2 usage, 3 no such directory, 4 no such file, 5 try again later, \
 6 some files failed, 7 fatal, 9 nothing to do, 11 verification, 12 authentication, 13 not permitted, 130 stopped.\n\
-Secrets come from prompts or the environment (LIMOSA_PASS), never from arguments.")]
+Secrets come from prompts or the environment (LIMOSA_PASS, LIMOSA_FILEPASS), never from arguments.")]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -32,6 +36,13 @@ pub enum Command {
     Get(GetArguments),
     /// Find out whether and how a host can be reached, with advice
     Doctor(DoctorArguments),
+    /// Encrypt files on this machine, in place or elsewhere
+    Protect(ProtectArguments),
+    /// Decrypt such files
+    Unprotect(UnprotectArguments),
+    /// Show, make keys for, and change who can open encrypted files
+    #[command(subcommand)]
+    Envelope(EnvelopeCommand),
     /// Be the remote end of a transfer (started over SSH)
     #[command(hide = true)]
     Session(SessionArguments),

@@ -2,12 +2,14 @@
 //! results are shown.
 //!
 //! Reading order: [`arguments`] and [`location`] for what is typed,
-//! [`transfer`] for how it is carried out, [`report`] for what is shown.
+//! [`transfer`] for how it is carried out, [`report`] for what is shown;
+//! [`envelope`] for the commands that encrypt files on this machine.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
 pub mod descriptors;
 pub mod doctor;
+pub mod envelope;
 pub mod failure;
 pub mod local;
 pub mod location;
@@ -32,6 +34,9 @@ pub async fn run(arguments: Arguments) -> ExitCode {
             transfer::run(transfer::plan_send(&send), &send.transfer, reporter(&send.transfer)).await
         }
         Command::Doctor(arguments) => doctor::run(&arguments).await,
+        Command::Protect(arguments) => envelope::protect(arguments).await,
+        Command::Unprotect(arguments) => envelope::unprotect(arguments).await,
+        Command::Envelope(command) => envelope::envelope(command).await,
         Command::Session(arguments) => session_program::run(&arguments).await,
         Command::Get(get) => transfer::run(transfer::plan_get(&get), &get.transfer, reporter(&get.transfer)).await,
     }
@@ -67,7 +72,7 @@ pub fn cannot_start(arguments: &Arguments, error: &std::io::Error) -> ExitCode {
         Command::Send(SendArguments { transfer, .. }) | Command::Get(GetArguments { transfer, .. }) => {
             reporter(transfer)
         }
-        Command::Doctor(_) | Command::Session(_) => Box::new(LineReporter::new(stderr(), Verbosity::Normal)),
+        _ => Box::new(LineReporter::new(stderr(), Verbosity::Normal)),
     };
     told.failed(Code::RESOURCES, &format!("cannot start: {error}"));
     ExitCode::from(Code::RESOURCES.exit_status())

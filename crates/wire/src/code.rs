@@ -79,6 +79,7 @@ codes! {
     BAD_TARGET = 101, 2, false, "not a valid host or path", "write [user@]host:path; put ./ before local names that hold a colon";
     BAD_CONFIGURATION = 102, 2, false, "the configuration is not valid", "run `limosad check`";
     FIXED_NEEDS_RATE = 103, 2, false, "policy `fixed` needs a rate", "give --rate, or use --policy fair";
+    FILE_KEY_NEEDED = 104, 2, false, "no passphrase or key is given for encrypted files", "set LIMOSA_FILEPASS, or use --passphrase-file, --identity, --recipient or --master-key";
 
     RESOLVE_FAILED = 200, 5, true, "the host name has no address", "check the name and the resolver";
     CONNECT_REFUSED = 201, 5, true, "the host refuses connections on this TCP port", "check the port, and that the server runs";
@@ -98,6 +99,8 @@ codes! {
     HOST_KEY_CHANGED = 302, 12, false, "the host key is not the known one", "somebody may be in between: ask the administrator before removing the old line from known_hosts";
     HOST_KEY_REVOKED = 303, 12, false, "the host key is revoked", "do not connect; ask the administrator";
     KEY_UNREADABLE = 304, 12, false, "a private key cannot be used", "check the file, its format and its passphrase";
+    FILE_PASSPHRASE = 305, 12, false, "wrong passphrase for this encrypted file", "try another; nothing was written";
+    FILE_KEY_UNFIT = 306, 12, false, "none of the given keys opens this encrypted file", "`limosa envelope info` tells whose keys do";
 
     NOT_ALLOWED = 400, 13, false, "the server does not allow this", "ask its administrator";
     READ_NOT_ALLOWED = 401, 13, false, "this user may not download", "ask the administrator of the server";
@@ -129,6 +132,9 @@ codes! {
 
     CONTENT_MISMATCH = 600, 11, true, "the content differs from what was sent, also after repeats", "check memory and disk of both machines";
     LAYOUT_MISMATCH = 601, 11, true, "the announced tree differs from what was sent", "run the same command again";
+    ENVELOPE_DAMAGED = 602, 11, false, "the encrypted file is damaged, cut short or was changed", "take it from where it came once more";
+    NOT_AN_ENVELOPE = 603, 6, false, "not a file that was encrypted by Limosa", "check the path";
+    ENVELOPE_VERSION = 604, 7, false, "the file was encrypted by a newer version", "update Limosa";
 
     VERSION_MISMATCH = 700, 7, false, "the two ends speak no common version", "update the older one";
     PROTOCOL = 701, 7, false, "the other end broke the protocol", "update both ends; report it with both versions";

@@ -49,7 +49,8 @@ impl<W: Write + Send> JsonReporter<W> {
     }
 }
 
-fn code_fields(code: Code, detail: &str) -> Value {
+/// What is told of a code wherever one ends something.
+pub(crate) fn code_fields(code: Code, detail: &str) -> Value {
     json!({
         "code": code.number(),
         "name": code.name(),

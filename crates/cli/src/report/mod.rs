@@ -12,6 +12,9 @@ pub use json::{JsonReporter, SCHEMA};
 pub use lines::LineReporter;
 pub use terminal::TerminalReporter;
 
+pub(crate) use json::code_fields;
+pub(crate) use text::{bytes, coded};
+
 use limosa_session::{Outcome, SessionEvent, Snapshot};
 use limosa_wire::Code;
 

@@ -8,7 +8,7 @@ use limosa_transfer::Event;
 use limosa_wire::Code;
 
 /// Bytes with a decimal unit: `1.2 GB`.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
     #[allow(clippy::cast_precision_loss)]
     let mut value = count as f64;
@@ -48,7 +48,7 @@ pub(super) fn failure(event: &SessionEvent) -> Option<String> {
 }
 
 /// Summary of a code, with what is known more.
-pub(super) fn coded(code: Code, detail: &str) -> String {
+pub(crate) fn coded(code: Code, detail: &str) -> String {
     match detail {
         "" => format!("{} [{}]", code.summary(), code.number()),
         detail => format!("{} ({}) [{}]", code.summary(), one_line(detail), code.number()),

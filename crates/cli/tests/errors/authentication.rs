@@ -6,7 +6,7 @@ use limosa_wire::Code;
 
 use crate::case::Case;
 use crate::scene::{Scene, without_host};
-use crate::support::client::Finished;
+use crate::support::client::{Client, Finished};
 
 pub const CASES: &[Case] = &[
     Case::command(Code::AUTH_FAILED, "limosa send -i KEY FILE HOST:", "HOST does not know KEY", stranger),
@@ -24,7 +24,31 @@ pub const CASES: &[Case] = &[
         revoked,
     ),
     Case::command(Code::KEY_UNREADABLE, "limosa send -i KEY FILE HOST:", "KEY is no private key", unreadable),
+    Case::command(
+        Code::FILE_PASSPHRASE,
+        "limosa unprotect --passphrase-file WORD FILE",
+        "FILE was encrypted with another passphrase than WORD holds",
+        wrong_passphrase,
+    ),
+    Case::command(
+        Code::FILE_KEY_UNFIT,
+        "limosa unprotect --identity KEY FILE",
+        "FILE was encrypted with a passphrase, and for no key",
+        unfit,
+    ),
 ];
+
+fn wrong_passphrase(scene: &mut Scene) -> Option<Finished> {
+    scene.protected("FILE");
+    fs::write(scene.lab.here().join("WORD"), "another\n").unwrap();
+    Some(scene.run())
+}
+
+fn unfit(scene: &mut Scene) -> Option<Finished> {
+    scene.protected("FILE");
+    Client::bare(&scene.lab).args(["envelope", "keygen", "KEY"]).succeed();
+    Some(scene.run())
+}
 
 fn stranger(scene: &mut Scene) -> Option<Finished> {
     let _server = scene.limosad()?;

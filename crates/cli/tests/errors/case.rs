@@ -54,7 +54,7 @@ impl Case {
         Self { code, by: Provocation::Test { file, name, when } }
     }
 
-    /// Whether it is played in this form: only transfers speak JSON.
+    /// Whether it is played in this form: only the client speaks JSON.
     pub fn speaks(&self, form: Form) -> bool {
         match self.by {
             Provocation::Command { typed, .. } => form == Form::Text || typed.starts_with("limosa "),

@@ -94,6 +94,17 @@ impl Scene {
         path
     }
 
+    /// Makes a file in the command's directory, encrypted with the passphrase
+    /// that the file WORD holds.
+    pub fn protected(&self, name: &str) -> PathBuf {
+        let path = self.file(name, 1000);
+        fs::write(self.lab.here().join("WORD"), "word\n").unwrap();
+        let client = Client::bare(&self.lab).args(["protect", "--kdf-cost", "64,1,1", "--output", "sealed", name]);
+        client.args(["--passphrase-file", "WORD"]).succeed();
+        fs::rename(self.lab.here().join("sealed"), &path).unwrap();
+        path
+    }
+
     /// Makes a directory in the command's directory.
     pub fn directory(&self, name: &str) -> PathBuf {
         let path = self.lab.here().join(name);
@@ -164,10 +175,15 @@ impl Scene {
         }
         let options: String = options.iter().map(|option| format!(" '{option}'")).collect();
         // The shell gives way to the program, so that signals reach that.
+        let json = if self.form == Form::Json { " --json" } else { "" };
         let direct = if self.line.starts_with("limosa") { "exec " } else { "" };
         let mut line = format!("{direct}{}", self.line);
         for command in ["limosa send", "limosa get"] {
             line = line.replace(command, &format!("{command}{options}"));
+        }
+        // What stays on this machine takes no options about hosts.
+        for command in ["limosa protect", "limosa unprotect"] {
+            line = line.replace(command, &format!("{command}{json}"));
         }
         line
     }

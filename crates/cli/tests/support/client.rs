@@ -47,6 +47,9 @@ impl Client {
 
     fn surrounded_by(mut self, lab: &Lab) -> Self {
         self.command.current_dir(lab.here()).env("HOME", lab.path("home")).env_remove("SSH_AUTH_SOCK");
+        for passphrase in ["LIMOSA_FILEPASS", "ASPERA_SCP_FILEPASS", "LIMOSA_NEW_FILEPASS"] {
+            self.command.env_remove(passphrase);
+        }
         self.env("XDG_CACHE_HOME", lab.path("home/cache")).env("XDG_STATE_HOME", lab.path("home/state"))
     }
 
