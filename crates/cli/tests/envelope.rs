@@ -1,7 +1,9 @@
 //! Files encrypted on this machine: sealed and opened in place and elsewhere,
-//! rewrapped and looked at.
+//! rewrapped, looked at, and opened by a program that knows the document alone.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test's surroundings fail it
 
+#[path = "envelope/decoder.rs"]
+mod decoder;
 #[path = "envelope/places.rs"]
 mod places;
 #[path = "envelope/rewrapping.rs"]
