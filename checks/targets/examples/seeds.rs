@@ -35,6 +35,24 @@ fn main() {
     write("store_path", 0, b"a/b c/\xff.txt");
     write("known_hosts", 0, b"host.example,[10.0.0.1]:2222,*.x,!y.x ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA c\n@revoked * ssh-rsa AAAA\n|1|a=|b= ssh-ed25519 AAAA\n");
     write("ssh_target", 0, b"ada@[2001:db8::1]");
+    envelopes();
+}
+
+/// The headers of the published vectors, their slot tables, and contents of
+/// one segment and of several.
+fn envelopes() {
+    let vectors = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/envelope-vectors.txt");
+    let vectors = fs::read_to_string(vectors).expect("the vectors can be read");
+    let files = vectors.lines().filter_map(|line| line.strip_prefix("file = "));
+    for (index, file) in files.enumerate() {
+        let header: Vec<u8> = (0..1024)
+            .map(|at| u8::from_str_radix(&file[2 * at..][..2], 16).expect("the vectors are hexadecimal"))
+            .collect();
+        write("envelope_header", 2 * index, &header);
+        write("envelope_header", 2 * index + 1, &header[64..64 + 480 - 64]);
+    }
+    write("envelope_segments", 0, b"\0\x20\0\x01content");
+    write("envelope_segments", 1, &[7; 1000]);
 }
 
 fn write(target: &str, index: usize, bytes: &[u8]) {

@@ -7,14 +7,19 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Write};
 
+use limosa_seal::envelope::{
+    self, Envelope, Keyring, Layout, MasterKey, OpeningReader, Sealed, SealingWriter, SlotFor, SlotTable,
+};
+use limosa_seal::{AlgorithmSet, Secret};
 use limosa_storage::StorePath;
 use limosa_transfer::journal::{JournalHeader, Replay};
 use limosa_wire::control::ControlRecord;
 use limosa_wire::datagram::Header;
 use limosa_wire::frame::{Frame, Frames};
 use limosa_wire::layout::{Digest, LayoutRecord};
-use limosa_wire::setup::{ContentDigest, SetupMessage};
+use limosa_wire::setup::{ContentDigest, SetupMessage, Suite};
 use limosa_wire::verdict::VerdictRecord;
 
 /// A target: what it is called and what it runs.
@@ -34,6 +39,8 @@ pub const TARGETS: &[Target] = &[
     ("journal", journal),
     ("lending", lending),
     ("front", front),
+    ("envelope_header", envelope_header),
+    ("envelope_segments", envelope_segments),
 ];
 
 /// The outside of a datagram.
@@ -173,4 +180,53 @@ pub fn front(bytes: &[u8]) {
     if let Some(once) = limosa_ssh::front::recoded(bytes) {
         assert_eq!(limosa_ssh::front::recoded(&once).as_deref(), Some(&*once));
     }
+}
+
+/// The header of a file encrypted at rest: as it is, and its slot table
+/// without the digest that guards it, which a fuzzer does not find.
+pub fn envelope_header(bytes: &[u8]) {
+    if let Ok(header) = envelope::Header::decode(bytes, AlgorithmSet::Ordinary) {
+        assert_eq!(bytes[..64], header.preamble().encode());
+        assert!(header.preamble().layout.header() <= bytes.len());
+    }
+    if let Ok(table) = SlotTable::decode(bytes) {
+        let mut again = Vec::new();
+        table.encode(&mut again);
+        assert_eq!(again, &bytes[..again.len()]);
+        assert!(bytes[again.len()..].iter().all(|byte| *byte == 0));
+    }
+}
+
+/// The segments of a file encrypted at rest: any bytes in their place, and
+/// good ones that were damaged at one place or cut short. What is read must
+/// have been sealed.
+pub fn envelope_segments(bytes: &[u8]) {
+    let (places, content) = bytes.split_at(bytes.len().min(4));
+    let layout = Layout::new(1024, 256).expect("sizes within their bounds");
+    let master = MasterKey::new("fuzz".parse().expect("a name"), Secret::random());
+    let suite = AlgorithmSet::Ordinary.envelope_suite(Suite::Aes128Gcm).expect("the set holds it");
+    let mut envelope = Envelope::create(suite, layout, [0; 16], AlgorithmSet::Ordinary);
+    envelope.add(SlotFor::Master(&master)).expect("one slot fits");
+
+    let mut writer = SealingWriter::new(&envelope, Cursor::new(Vec::new())).expect("memory is written to");
+    writer.write_all(content).expect("memory is written to");
+    let (file, _) = writer.finish().expect("memory is written to");
+    let good = file.into_inner();
+    let mut keyring = Keyring::new(AlgorithmSet::Ordinary).with_master(master);
+    let read = |file: &[u8], keyring: &mut Keyring| {
+        let envelope = keyring.open(&envelope::Header::decode(file, AlgorithmSet::Ordinary).ok()?).ok()?;
+        let mut reader = OpeningReader::new(&envelope, Cursor::new(file), Sealed(file.len() as u64)).ok()?;
+        let mut content = Vec::new();
+        reader.read_to_end(&mut content).ok()?;
+        Some(content)
+    };
+    assert_eq!(read(&good, &mut keyring).as_deref(), Some(content));
+    assert_eq!(read(&[&good[..1024], bytes].concat(), &mut keyring), None, "nobody has the key");
+
+    let place = |index: usize| places.iter().skip(index).take(2).fold(0, |at, byte| at << 8 | usize::from(*byte));
+    let (at, flipped) = (1024 + place(0) % (good.len() - 1024), u8::try_from(place(2) & 0xff).unwrap_or(0));
+    let mut damaged = good.clone();
+    damaged[at] ^= flipped;
+    assert_eq!(read(&damaged, &mut keyring).is_some(), flipped == 0, "one byte is another one");
+    assert_eq!(read(&good[..at], &mut keyring), None, "the file is cut");
 }
