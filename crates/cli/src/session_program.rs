@@ -10,7 +10,7 @@ use limosa_seal::AlgorithmSet;
 use limosa_session::{Outcome, ServerPorts, StartError, Terms, program, takeover};
 use limosa_storage::StorePath;
 use limosa_storage::local::{Confinement, LocalStore};
-use limosa_wire::setup::{Durability, RatePolicy, Suite};
+use limosa_wire::setup::{Durability, RatePolicy, Suite, SuiteMode};
 use limosa_wire::{Code, Rate};
 
 use crate::arguments::SessionArguments;
@@ -44,7 +44,7 @@ fn terms(umask: u32) -> Result<Terms, (Code, String)> {
         store: Arc::new(store),
         home: home()?,
         algorithms: AlgorithmSet::Ordinary,
-        suites: Suite::ALL.to_vec(),
+        suites: Suite::ALL.iter().copied().filter(|suite| suite.mode() == SuiteMode::Gcm).collect(),
         rate_cap: Rate::UNLIMITED,
         policies: RatePolicy::ALL.to_vec(),
         durability_floor: Durability::None,

@@ -189,7 +189,8 @@ fn request(direction: Direction, arguments: &TransferArguments) -> Result<Reques
 /// demands one.
 fn suites(cipher: Cipher) -> Vec<Suite> {
     let wanted = Suite::from(cipher);
-    Suite::ALL.iter().copied().filter(|suite| suite.number() >= wanted.number()).collect()
+    let alike = |suite: &Suite| suite.mode() == wanted.mode() && suite.key_bits() >= wanted.key_bits();
+    Suite::ALL.iter().copied().filter(alike).collect()
 }
 
 /// Names the transfer: the same command of the same user of the same machine

@@ -10,7 +10,7 @@ use limosa_policy::{Authorization, CipherFloor, Denied, DurabilityFloor, Identit
 use limosa_seal::AlgorithmSet;
 use limosa_session::Terms;
 use limosa_storage::{Confinement, ErrorKind, LocalStore, StorePath};
-use limosa_wire::setup::{Direction, Durability, RatePolicy, Refusal, Request, Suite};
+use limosa_wire::setup::{Direction, Durability, RatePolicy, Refusal, Request, Suite, SuiteMode};
 use limosa_wire::{Code, Rate};
 
 /// What a machine adds to every permission.
@@ -124,12 +124,13 @@ pub fn expand_docroot(docroot: &Path, user: &str, home: Option<&Path>) -> PathBu
 }
 
 fn suites_from(floor: CipherFloor) -> Vec<Suite> {
-    let strength = |suite: &Suite| match suite {
-        Suite::Aes128Gcm => CipherFloor::Aes128,
-        Suite::Aes192Gcm => CipherFloor::Aes192,
-        Suite::Aes256Gcm => CipherFloor::Aes256,
+    let shortest = match floor {
+        CipherFloor::Aes128 => 128,
+        CipherFloor::Aes192 => 192,
+        CipherFloor::Aes256 => 256,
     };
-    Suite::ALL.iter().copied().filter(|suite| strength(suite) >= floor).collect()
+    let allowed = |suite: &Suite| suite.mode() == SuiteMode::Gcm && suite.key_bits() >= shortest;
+    Suite::ALL.iter().copied().filter(allowed).collect()
 }
 
 const fn durability(floor: DurabilityFloor) -> Durability {

@@ -3,7 +3,7 @@
 //! The set of approved algorithms is what a validated module may be asked for;
 //! the module itself does not refuse the others, so the refusal is here.
 
-use aws_lc_rs::aead;
+use aws_lc_rs::{aead, cipher};
 use limosa_wire::setup::{ContentDigest, Suite};
 
 use crate::checksum::{Checksum, ChecksumAlgorithm};
@@ -14,7 +14,7 @@ use crate::stretch::Stretch;
 /// Which algorithms may be used. Every choice of one goes through here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AlgorithmSet {
-    /// All that this software holds to be safe.
+    /// All that this software knows.
     #[default]
     Ordinary,
     /// Only algorithms approved by FIPS 140-3.
@@ -42,9 +42,31 @@ impl std::fmt::Display for AlgorithmSet {
 
 impl AlgorithmSet {
     /// Suites that may protect datagrams, best first.
+    ///
+    /// CFB (SP 800-38A) and HMAC-SHA-256 (FIPS 198-1) are approved beside GCM
+    /// (SP 800-38D). Sending without encryption is no approved protection; where
+    /// it is known at all, a server's policy has to permit it.
     #[must_use]
     pub const fn suites(self) -> &'static [Suite] {
-        &[Suite::Aes128Gcm, Suite::Aes256Gcm, Suite::Aes192Gcm]
+        match self {
+            Self::Ordinary => &[
+                Suite::Aes128Gcm,
+                Suite::Aes256Gcm,
+                Suite::Aes192Gcm,
+                Suite::Aes128Cfb,
+                Suite::Aes256Cfb,
+                Suite::Aes192Cfb,
+                Suite::Unencrypted,
+            ],
+            Self::Approved => &[
+                Suite::Aes128Gcm,
+                Suite::Aes256Gcm,
+                Suite::Aes192Gcm,
+                Suite::Aes128Cfb,
+                Suite::Aes256Cfb,
+                Suite::Aes192Cfb,
+            ],
+        }
     }
 
     /// Digests that may prove the content of files, best first.
@@ -124,12 +146,6 @@ impl AlgorithmSet {
 
     /// The first of `offered` (the other side's, best first) that is in the set.
     #[must_use]
-    pub fn choose_suite(self, offered: &[Suite]) -> Option<CipherSuite> {
-        offered.iter().find_map(|suite| self.suite(*suite).ok())
-    }
-
-    /// The first of `offered` (the other side's, best first) that is in the set.
-    #[must_use]
     pub fn choose_content(self, offered: &[ContentDigest]) -> Option<ContentAlgorithm> {
         offered.iter().find_map(|digest| self.content(*digest).ok())
     }
@@ -154,21 +170,21 @@ impl CipherSuite {
         self.0
     }
 
-    /// Length of its key, bytes.
+    /// Length of its cipher's key, bytes; 0 without a cipher.
     #[must_use]
     pub const fn key_len(self) -> usize {
-        match self.0 {
-            Suite::Aes128Gcm => 16,
-            Suite::Aes192Gcm => 24,
-            Suite::Aes256Gcm => 32,
-        }
+        self.0.key_bits() as usize / 8
     }
 
-    pub(crate) fn aead(self) -> &'static aead::Algorithm {
+    pub(crate) fn construction(self) -> Construction {
         match self.0 {
-            Suite::Aes128Gcm => &aead::AES_128_GCM,
-            Suite::Aes192Gcm => &aead::AES_192_GCM,
-            Suite::Aes256Gcm => &aead::AES_256_GCM,
+            Suite::Aes128Gcm => Construction::Aead(&aead::AES_128_GCM),
+            Suite::Aes192Gcm => Construction::Aead(&aead::AES_192_GCM),
+            Suite::Aes256Gcm => Construction::Aead(&aead::AES_256_GCM),
+            Suite::Aes128Cfb => Construction::EncryptThenMac(&cipher::AES_128),
+            Suite::Aes192Cfb => Construction::EncryptThenMac(&cipher::AES_192),
+            Suite::Aes256Cfb => Construction::EncryptThenMac(&cipher::AES_256),
+            Suite::Unencrypted => Construction::Mac,
         }
     }
 }
@@ -183,6 +199,17 @@ impl PassphraseScheme {
     pub const fn stretch(self) -> Stretch {
         self.0
     }
+}
+
+/// What a suite is put together from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Construction {
+    /// A cipher that authenticates.
+    Aead(&'static aead::Algorithm),
+    /// This cipher in CFB, and HMAC-SHA-256 over the ciphertext.
+    EncryptThenMac(&'static cipher::Algorithm),
+    /// HMAC-SHA-256 over the plaintext.
+    Mac,
 }
 
 #[cfg(test)]
@@ -207,14 +234,22 @@ mod tests {
         let chosen = |set: AlgorithmSet| set.choose_content(&offered).map(ContentAlgorithm::digest);
         assert_eq!(chosen(AlgorithmSet::Ordinary), Some(ContentDigest::Blake3));
         assert_eq!(chosen(AlgorithmSet::Approved), Some(ContentDigest::Sha256));
-        assert_eq!(AlgorithmSet::Approved.choose_suite(&[]), None);
+        assert_eq!(AlgorithmSet::Approved.choose_content(&[]).map(ContentAlgorithm::digest), None);
     }
 
     #[test]
     fn key_lengths_are_those_of_the_cipher() {
         for suite in Suite::ALL {
             let suite = AlgorithmSet::Ordinary.suite(*suite).unwrap();
-            assert_eq!(suite.key_len(), suite.aead().key_len());
+            let length = match suite.construction() {
+                Construction::Aead(algorithm) => algorithm.key_len(),
+                Construction::EncryptThenMac(algorithm) => [16, 24, 32]
+                    .into_iter()
+                    .find(|length| cipher::UnboundCipherKey::new(algorithm, &[0; 32][..*length]).is_ok())
+                    .unwrap(),
+                Construction::Mac => 0,
+            };
+            assert_eq!(suite.key_len(), length, "{suite:?}");
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Protection of datagrams: AES in GCM, in place, without allocation.
+//! Protection of datagrams, in place, without allocation.
 //!
-//! The nonce is the epoch's IV xor the packet number, right-aligned; the
-//! datagram's header is the associated data; the tag of
-//! [`TAG_LEN`] bytes follows the ciphertext. A
+//! What is done to one datagram is the suite's ([`mod@epoch_key`]): AES in GCM,
+//! AES in CFB and a MAC over header and ciphertext, or that MAC alone. Each
+//! takes as many bytes as it is given and puts a tag of [`TAG_LEN`] bytes behind
+//! them. What is here is the same for all: a
 //! number is sealed once, so the sealer refuses any that does not rise. The
 //! opener holds the keys of the epoch before the newest authentic datagram's
 //! up to the eighth behind it; numbers beyond cost a comparison, no
@@ -12,12 +13,18 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::cipher::{DecryptingKey, EncryptingKey};
 use limosa_wire::PacketNumber;
 use limosa_wire::datagram::TAG_LEN;
 
 use crate::schedule::{Epoch, KeyChain};
-use crate::{CipherSuite, Secret};
+
+mod cfb;
+mod epoch_key;
+mod mac;
+
+pub(crate) use cfb::CfbWay;
+pub(crate) use epoch_key::EpochKey;
 
 /// Epochs kept behind the newest authentic datagram's.
 const EPOCHS_BEHIND: u32 = 1;
@@ -46,37 +53,10 @@ pub enum OpenError {
     NotAuthentic,
 }
 
-/// The key and IV of one epoch.
-pub(crate) struct EpochKey {
-    key: LessSafeKey,
-    iv: Secret<NONCE_LEN>,
-}
-
-impl EpochKey {
-    pub(crate) fn new(suite: CipherSuite, key: &[u8], iv: Secret<NONCE_LEN>) -> Self {
-        let key = UnboundKey::new(suite.aead(), key).expect("the key has the suite's length");
-        Self { key: LessSafeKey::new(key), iv }
-    }
-
-    fn nonce(&self, number: PacketNumber) -> Nonce {
-        // Whole integers: a load that spans several stores of a moment ago waits
-        // for all stores before them.
-        let [a, b, c, d, e, f, g, h, low @ ..] = *self.iv.expose();
-        let number = number.get();
-        let high = (u64::from_be_bytes([a, b, c, d, e, f, g, h]) ^ number >> 32).to_be_bytes();
-        #[allow(clippy::cast_possible_truncation)]
-        let low = (u32::from_be_bytes(low) ^ number as u32).to_be_bytes();
-        let mut nonce = [0; NONCE_LEN];
-        nonce[..8].copy_from_slice(&high);
-        nonce[8..].copy_from_slice(&low);
-        Nonce::assume_unique_for_key(nonce)
-    }
-}
-
 /// Protects what one direction sends.
 pub struct DatagramSealer {
     chain: KeyChain,
-    key: EpochKey,
+    key: EpochKey<EncryptingKey>,
     /// The lowest number that may still be used; `None` when all are used up.
     lowest: Option<PacketNumber>,
 }
@@ -103,9 +83,7 @@ impl DatagramSealer {
         }
         self.lowest = number.next();
         let (frames, room) = body.split_at_mut(frames);
-        let nonce = self.key.nonce(number);
-        let tag = self.key.key.seal_in_place_separate_tag(nonce, Aad::from(header), frames);
-        room.copy_from_slice(tag.expect("a datagram is far below the cipher's limit").as_ref());
+        self.key.seal(number, header, frames, room);
         Ok(())
     }
 }
@@ -120,7 +98,7 @@ impl fmt::Debug for DatagramSealer {
 pub struct DatagramOpener {
     chain: KeyChain,
     /// Keys of consecutive epochs, up to the one before the chain's next.
-    keys: VecDeque<EpochKey>,
+    keys: VecDeque<EpochKey<DecryptingKey>>,
     /// Epoch of the newest authentic datagram.
     current: Epoch,
 }
@@ -148,8 +126,7 @@ impl DatagramOpener {
     ) -> Result<&'b mut [u8], OpenError> {
         let epoch = Epoch::of(number);
         let key = self.key(epoch).ok_or(OpenError::OutsideEpochs)?;
-        let opened = key.key.open_in_place(key.nonce(number), Aad::from(header), body);
-        let frames = opened.map_err(|_| OpenError::NotAuthentic)?;
+        let frames = key.open(number, header, body).ok_or(OpenError::NotAuthentic)?;
         if epoch > self.current {
             self.current = epoch;
             self.derive();
@@ -157,7 +134,7 @@ impl DatagramOpener {
         Ok(frames)
     }
 
-    fn key(&self, epoch: Epoch) -> Option<&EpochKey> {
+    fn key(&self, epoch: Epoch) -> Option<&EpochKey<DecryptingKey>> {
         let behind_newest = self.chain.next_epoch().0.checked_sub(epoch.0 + 1)?;
         self.keys.get(self.keys.len().checked_sub(behind_newest as usize + 1)?)
     }

@@ -6,7 +6,9 @@
 //! chain(0)   = HKDF-Expand(session, "limosa 1 direction" · direction · suite · session id · transcript)
 //! epoch(n)   = HKDF-Extract(salt "limosa 1 epoch", chain(n))
 //! key(n)     = HKDF-Expand(epoch(n), "key"), as long as the suite's keys
-//! iv(n)      = HKDF-Expand(epoch(n), "iv"), 12 bytes
+//! iv(n)      = HKDF-Expand(epoch(n), "iv"), 12 bytes                  GCM
+//! iv key(n)  = HKDF-Expand(epoch(n), "iv key"), as long as key(n)     CFB
+//! mac(n)     = HKDF-Expand(epoch(n), "mac"), 32 bytes                 CFB, no encryption
 //! chain(n+1) = HKDF-Expand(epoch(n), "chain"), 32 bytes
 //! ```
 //!
@@ -29,7 +31,7 @@ use aws_lc_rs::{digest, hkdf};
 use limosa_wire::{PacketNumber, SessionId};
 
 use crate::content::sha256_bytes;
-use crate::datagram::{DatagramOpener, DatagramSealer, EpochKey};
+use crate::datagram::{CfbWay, DatagramOpener, DatagramSealer, EpochKey};
 use crate::{CipherSuite, Secret};
 
 /// An epoch is `2^EPOCH_BITS` packet numbers.
@@ -199,13 +201,22 @@ impl KeyChain {
     }
 
     /// The next epoch's key; the chain moves on.
-    pub(crate) fn step(&mut self) -> EpochKey {
-        let epoch = hkdf::Salt::new(hkdf::HKDF_SHA256, EPOCH_SALT).extract(self.secret.expose());
-        let key = Secret::<32>::fill(|bytes| expand(&epoch, &[b"key"], &mut bytes[..self.suite.key_len()]));
-        let iv = Secret::fill(|bytes| expand(&epoch, &[b"iv"], bytes));
-        self.secret = Secret::fill(|bytes| expand(&epoch, &[b"chain"], bytes));
+    pub(crate) fn step<Way: CfbWay>(&mut self) -> EpochKey<Way> {
+        let epoch = EpochSecret(hkdf::Salt::new(hkdf::HKDF_SHA256, EPOCH_SALT).extract(self.secret.expose()));
+        self.secret = epoch.expand(b"chain");
         self.next.0 += 1;
-        EpochKey::new(self.suite, &key.expose()[..self.suite.key_len()], iv)
+        EpochKey::derive(self.suite, &epoch)
+    }
+}
+
+/// What the keys of one epoch are made of.
+pub(crate) struct EpochSecret(hkdf::Prk);
+
+impl EpochSecret {
+    /// The key with this label. HKDF's output does not depend on its length:
+    /// the front of a longer key is the shorter one.
+    pub(crate) fn expand<const N: usize>(&self, label: &[u8]) -> Secret<N> {
+        Secret::fill(|bytes| expand(&self.0, &[label], bytes))
     }
 }
 

@@ -80,6 +80,68 @@ byte_enum! {
         Aes192Gcm = 2,
         /// AES-256 in GCM.
         Aes256Gcm = 3,
+        /// AES-128 in CFB, and HMAC-SHA-256 over what it made.
+        Aes128Cfb = 4,
+        /// AES-192 in CFB, and HMAC-SHA-256 over what it made.
+        Aes192Cfb = 5,
+        /// AES-256 in CFB, and HMAC-SHA-256 over what it made.
+        Aes256Cfb = 6,
+        /// No encryption; HMAC-SHA-256 against changes.
+        Unencrypted = 7,
+    }
+}
+
+/// How a suite uses its cipher, if it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SuiteMode {
+    /// Galois/Counter Mode, which authenticates too (NIST SP 800-38D).
+    Gcm,
+    /// Cipher Feedback of whole blocks (NIST SP 800-38A), then a MAC.
+    Cfb,
+    /// A MAC alone.
+    Unencrypted,
+}
+
+impl Suite {
+    /// How it uses its cipher.
+    #[must_use]
+    pub const fn mode(self) -> SuiteMode {
+        match self {
+            Self::Aes128Gcm | Self::Aes192Gcm | Self::Aes256Gcm => SuiteMode::Gcm,
+            Self::Aes128Cfb | Self::Aes192Cfb | Self::Aes256Cfb => SuiteMode::Cfb,
+            Self::Unencrypted => SuiteMode::Unencrypted,
+        }
+    }
+
+    /// Length of its cipher's key, bits; 0 without a cipher.
+    #[must_use]
+    pub const fn key_bits(self) -> u16 {
+        match self {
+            Self::Unencrypted => 0,
+            Self::Aes128Gcm | Self::Aes128Cfb => 128,
+            Self::Aes192Gcm | Self::Aes192Cfb => 192,
+            Self::Aes256Gcm | Self::Aes256Cfb => 256,
+        }
+    }
+
+    /// Its name, as people write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aes128Gcm => "aes-128-gcm",
+            Self::Aes192Gcm => "aes-192-gcm",
+            Self::Aes256Gcm => "aes-256-gcm",
+            Self::Aes128Cfb => "aes-128-cfb",
+            Self::Aes192Cfb => "aes-192-cfb",
+            Self::Aes256Cfb => "aes-256-cfb",
+            Self::Unencrypted => "none",
+        }
+    }
+}
+
+impl std::fmt::Display for Suite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

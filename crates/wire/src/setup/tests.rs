@@ -9,7 +9,7 @@ use super::*;
 
 fn requests() -> impl Strategy<Value = Request> {
     let names = (select(Direction::ALL), any::<[u8; 16]>(), any::<[u8; 32]>());
-    let offers = (subsequence(Suite::ALL, 0..=3), subsequence(ContentDigest::ALL, 0..=2));
+    let offers = (subsequence(Suite::ALL, 0..=Suite::ALL.len()), subsequence(ContentDigest::ALL, 0..=2));
     let rates = (select(RatePolicy::ALL), option::of(1u64..u64::MAX));
     let levels = (select(ResumeLevel::ALL), select(Durability::ALL), select(Symlinks::ALL), select(Overwrite::ALL));
     let flags = any::<[bool; 3]>();
