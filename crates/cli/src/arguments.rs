@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use limosa_seal::negotiation::CipherWish;
 use limosa_wire::Rate;
 use limosa_wire::setup;
 
@@ -83,7 +84,7 @@ pub struct TransferArguments {
     /// Law that sets the pace
     #[arg(long, value_enum, default_value_t = Policy::Fair, env = "LIMOSA_POLICY", help_heading = "Speed")]
     pub policy: Policy,
-    /// Cipher in transit; the server may demand a longer key
+    /// Cipher in transit; the server may demand a longer key, and has to allow `none`
     #[arg(long, value_enum, default_value_t = Cipher::Aes128, env = "LIMOSA_CIPHER", help_heading = "Safety")]
     pub cipher: Cipher,
     /// What is compared before a file that is there, whole or in part, is left or continued
@@ -243,16 +244,36 @@ choice! {
 
 choice! {
     /// `--cipher`.
-    Cipher -> setup::Suite {
+    Cipher -> CipherWish {
+        /// AES-128, in GCM unless the server has only CFB
+        #[value(name = "aes-128", alias = "aes128")]
+        Aes128 = Self::KeyBits(128),
+        /// AES-192, likewise
+        #[value(name = "aes-192", alias = "aes192")]
+        Aes192 = Self::KeyBits(192),
+        /// AES-256, likewise
+        #[value(name = "aes-256", alias = "aes256")]
+        Aes256 = Self::KeyBits(256),
         /// AES-128 in GCM
-        #[value(name = "aes-128")]
-        Aes128 = Self::Aes128Gcm,
+        #[value(name = "aes-128-gcm", alias = "aes128gcm")]
+        Aes128Gcm = Self::Suite(setup::Suite::Aes128Gcm),
         /// AES-192 in GCM
-        #[value(name = "aes-192")]
-        Aes192 = Self::Aes192Gcm,
+        #[value(name = "aes-192-gcm", alias = "aes192gcm")]
+        Aes192Gcm = Self::Suite(setup::Suite::Aes192Gcm),
         /// AES-256 in GCM
-        #[value(name = "aes-256")]
-        Aes256 = Self::Aes256Gcm,
+        #[value(name = "aes-256-gcm", alias = "aes256gcm")]
+        Aes256Gcm = Self::Suite(setup::Suite::Aes256Gcm),
+        /// AES-128 in CFB with HMAC-SHA-256
+        #[value(name = "aes-128-cfb", alias = "aes128cfb")]
+        Aes128Cfb = Self::Suite(setup::Suite::Aes128Cfb),
+        /// AES-192 in CFB with HMAC-SHA-256
+        #[value(name = "aes-192-cfb", alias = "aes192cfb")]
+        Aes192Cfb = Self::Suite(setup::Suite::Aes192Cfb),
+        /// AES-256 in CFB with HMAC-SHA-256
+        #[value(name = "aes-256-cfb", alias = "aes256cfb")]
+        Aes256Cfb = Self::Suite(setup::Suite::Aes256Cfb),
+        /// No encryption: names and content can be read on the way, but not changed; the server must allow it
+        None = Self::Suite(setup::Suite::Unencrypted),
     }
 }
 
@@ -330,6 +351,26 @@ mod tests {
                 assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
             }
         }
+    }
+
+    #[test]
+    fn ciphers_have_a_short_name_a_long_one_and_one_without_dashes() {
+        let first = |name: &str| {
+            let line = ["limosa", "send", "--cipher", name, "x", "host:"];
+            let Ok(Arguments { command: Command::Send(send) }) = Arguments::try_parse_from(line) else { return None };
+            CipherWish::from(send.transfer.cipher).offers().first().map(|suite| suite.name())
+        };
+        for bits in ["128", "192", "256"] {
+            let named = |mode: &str| Some(format!("aes-{bits}-{mode}"));
+            for (name, mode) in [("aes-{}", "gcm"), ("aes{}", "gcm"), ("aes-{}-gcm", "gcm"), ("aes{}gcm", "gcm")] {
+                assert_eq!(first(&name.replace("{}", bits)).map(str::to_owned), named(mode), "{name} {bits}");
+            }
+            for name in ["aes-{}-cfb", "aes{}cfb"] {
+                assert_eq!(first(&name.replace("{}", bits)).map(str::to_owned), named("cfb"), "{name} {bits}");
+            }
+        }
+        assert_eq!(first("none"), Some("none"));
+        assert_eq!(first("aes"), None);
     }
 
     #[test]

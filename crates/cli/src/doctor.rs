@@ -5,12 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use limosa_seal::AlgorithmSet;
+use limosa_seal::negotiation::CipherWish;
 use limosa_session::{ClientJob, ClientPlan, Outcome, Running, SessionEvent, buffer_advice, connect};
 use limosa_storage::memory::MemoryStore;
 use limosa_wire::Code;
-use limosa_wire::setup::{
-    ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite, Symlinks,
-};
+use limosa_wire::setup::{ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Symlinks};
 use serde_json::{Value, json};
 
 use crate::arguments::DoctorArguments;
@@ -172,7 +171,7 @@ fn request(direction: Direction) -> Request {
         direction,
         transfer: limosa_seal::random(),
         random: [0; 32],
-        suites: Suite::ALL.to_vec(),
+        suites: CipherWish::KeyBits(128).offers(),
         digests: ContentDigest::ALL.to_vec(),
         policy: RatePolicy::Fair,
         rate: None,

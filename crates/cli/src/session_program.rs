@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limosa_seal::AlgorithmSet;
+use limosa_seal::negotiation::SuitePolicy;
 use limosa_session::{Outcome, ServerPorts, StartError, Terms, program, takeover};
 use limosa_storage::StorePath;
 use limosa_storage::local::{Confinement, LocalStore};
-use limosa_wire::setup::{Durability, RatePolicy, Suite, SuiteMode};
+use limosa_wire::setup::{Durability, RatePolicy};
 use limosa_wire::{Code, Rate};
 
 use crate::arguments::SessionArguments;
@@ -44,7 +45,7 @@ fn terms(umask: u32) -> Result<Terms, (Code, String)> {
         store: Arc::new(store),
         home: home()?,
         algorithms: AlgorithmSet::Ordinary,
-        suites: Suite::ALL.iter().copied().filter(|suite| suite.mode() == SuiteMode::Gcm).collect(),
+        suites: SuitePolicy::encrypted(),
         rate_cap: Rate::UNLIMITED,
         policies: RatePolicy::ALL.to_vec(),
         durability_floor: Durability::None,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use limosa_seal::AlgorithmSet;
 use limosa_seal::identity::transfer_id;
+use limosa_seal::negotiation::CipherWish;
 use limosa_session::{ClientJob, ClientPlan, Order, Outcome, Running, connect};
 use limosa_ssh::Target;
 use limosa_storage::Store;
@@ -15,9 +16,9 @@ use limosa_storage::local::{Confinement, LocalStore};
 use limosa_transfer::receiver::Destination;
 use limosa_transfer::sender::{Source, SourceExtent};
 use limosa_wire::Code;
-use limosa_wire::setup::{ContentDigest, Direction, RatePolicy, Request, Suite};
+use limosa_wire::setup::{ContentDigest, Direction, RatePolicy, Request};
 
-use crate::arguments::{Cipher, GetArguments, SendArguments, TransferArguments};
+use crate::arguments::{GetArguments, SendArguments, TransferArguments};
 use crate::failure::CommandFailure;
 use crate::local;
 use crate::location::{Location, Remote};
@@ -169,7 +170,7 @@ fn request(direction: Direction, arguments: &TransferArguments) -> Result<Reques
         direction,
         transfer: [0; 16],
         random: [0; 32],
-        suites: suites(arguments.cipher),
+        suites: CipherWish::from(arguments.cipher).offers(),
         digests: ContentDigest::ALL.to_vec(),
         policy,
         rate: arguments.rate,
@@ -183,14 +184,6 @@ fn request(direction: Direction, arguments: &TransferArguments) -> Result<Reques
         source_count: 1,
         paths: Vec::new(),
     })
-}
-
-/// The cipher asked for, then those with longer keys, for a server that
-/// demands one.
-fn suites(cipher: Cipher) -> Vec<Suite> {
-    let wanted = Suite::from(cipher);
-    let alike = |suite: &Suite| suite.mode() == wanted.mode() && suite.key_bits() >= wanted.key_bits();
-    Suite::ALL.iter().copied().filter(alike).collect()
 }
 
 /// Names the transfer: the same command of the same user of the same machine

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use limosa_policy::{Authorization, CipherFloor, Denied, DurabilityFloor, Identity, PolicyCeiling, Settings, Wish};
+use limosa_policy::{
+    Authorization, CipherFloor, CipherModes, Denied, DurabilityFloor, Identity, PolicyCeiling, Settings, Wish,
+};
 use limosa_seal::AlgorithmSet;
+use limosa_seal::negotiation::{ModeChange, SuitePolicy};
 use limosa_session::Terms;
 use limosa_storage::{Confinement, ErrorKind, LocalStore, StorePath};
 use limosa_wire::setup::{Direction, Durability, RatePolicy, Refusal, Request, Suite, SuiteMode};
@@ -59,7 +62,7 @@ pub(crate) async fn terms(
         store: Arc::new(store),
         home: StorePath::root(),
         algorithms: surroundings.algorithms,
-        suites: suites_from(permitted.cipher_floor()),
+        suites: suite_policy(permitted),
         rate_cap: Rate::from_bits_per_second(permitted.rate_cap()),
         policies: policies_up_to(permitted.policy_ceiling()),
         durability_floor: durability(permitted.durability_floor()),
@@ -123,14 +126,31 @@ pub fn expand_docroot(docroot: &Path, user: &str, home: Option<&Path>) -> PathBu
     out.into()
 }
 
-fn suites_from(floor: CipherFloor) -> Vec<Suite> {
-    let shortest = match floor {
+/// The suites that the settings permit. The floor is one for keys: it says
+/// nothing of sessions that have none, which are permitted by mode alone.
+fn suite_policy(permitted: &Authorization) -> SuitePolicy {
+    let modes = modes(permitted.cipher_modes());
+    let shortest = match permitted.cipher_floor() {
         CipherFloor::Aes128 => 128,
         CipherFloor::Aes192 => 192,
         CipherFloor::Aes256 => 256,
     };
-    let allowed = |suite: &Suite| suite.mode() == SuiteMode::Gcm && suite.key_bits() >= shortest;
-    Suite::ALL.iter().copied().filter(allowed).collect()
+    let long_enough = |suite: &Suite| suite.mode() == SuiteMode::Unencrypted || suite.key_bits() >= shortest;
+    let allowed = |suite: &Suite| modes.contains(&suite.mode()) && long_enough(suite);
+    SuitePolicy {
+        suites: Suite::ALL.iter().copied().filter(allowed).collect(),
+        change: if permitted.cipher_strict() { ModeChange::Strict } else { ModeChange::Offered },
+    }
+}
+
+const fn modes(modes: CipherModes) -> &'static [SuiteMode] {
+    match modes {
+        CipherModes::Aes => &[SuiteMode::Gcm, SuiteMode::Cfb],
+        CipherModes::Gcm => &[SuiteMode::Gcm],
+        CipherModes::Cfb => &[SuiteMode::Cfb],
+        CipherModes::Any => &[SuiteMode::Gcm, SuiteMode::Cfb, SuiteMode::Unencrypted],
+        CipherModes::None => &[SuiteMode::Unencrypted],
+    }
 }
 
 const fn durability(floor: DurabilityFloor) -> Durability {
@@ -155,21 +175,39 @@ mod tests {
         assert_eq!(expanded("/srv/100%%/%x%"), Path::new("/srv/100%/%x%"));
     }
 
+    fn permitted_by(text: &str) -> Authorization {
+        let layer: SettingsLayer = toml::from_str(text).unwrap();
+        let settings = Settings::resolve(&layer, &SettingsLayer::default());
+        let identity = Identity::of_system_login("ada".parse().unwrap());
+        let wish = Wish { write: true, policy: PolicyCeiling::Fair, running: 0 };
+        Authorization::decide(identity, &settings, wish).unwrap()
+    }
+
     #[test]
-    fn the_floor_leaves_the_stronger_suites() {
-        assert_eq!(suites_from(CipherFloor::Aes128).len(), 3);
-        assert_eq!(suites_from(CipherFloor::Aes256), [Suite::Aes256Gcm]);
+    fn floor_and_modes_leave_their_suites() {
+        let suites = |text: &str| {
+            let policy = suite_policy(&permitted_by(&format!("docroot = \"/srv\"\n{text}")));
+            let names: Vec<_> = policy.suites.iter().map(|suite| suite.name()).collect();
+            (names.join(" "), policy.change)
+        };
+        let strict = |names: &str| (names.to_owned(), ModeChange::Strict);
+        assert_eq!(suites("").0.split(' ').count(), 6);
+        assert_eq!(suites("cipher-floor = \"aes-256\""), strict("aes-256-gcm aes-256-cfb"));
+        assert_eq!(suites("cipher-modes = \"gcm\""), strict("aes-128-gcm aes-192-gcm aes-256-gcm"));
+        assert_eq!(
+            suites("cipher-modes = \"any\"\ncipher-floor = \"aes-256\""),
+            strict("aes-256-gcm aes-256-cfb none")
+        );
+        assert_eq!(suites("cipher-modes = \"none\""), strict("none"));
+        let lenient = suites("cipher-modes = \"cfb\"\ncipher-floor = \"aes-192\"\ncipher-strict = false");
+        assert_eq!(lenient, ("aes-192-cfb aes-256-cfb".to_owned(), ModeChange::Offered));
     }
 
     #[tokio::test]
     async fn terms_follow_the_settings_and_a_missing_docroot_has_its_own_code() {
         let directory = tempfile::tempdir().unwrap();
         let text = format!("docroot = {:?}\nrate-cap = \"5m\"\ndurability-floor = \"strict\"", directory.path());
-        let layer: SettingsLayer = toml::from_str(&text).unwrap();
-        let settings = Settings::resolve(&layer, &SettingsLayer::default());
-        let identity = Identity::of_system_login("ada".parse().unwrap());
-        let wish = Wish { write: true, policy: PolicyCeiling::Fair, running: 0 };
-        let permitted = Authorization::decide(identity, &settings, wish).unwrap();
+        let permitted = permitted_by(&text);
         let surroundings = Surroundings { algorithms: AlgorithmSet::Ordinary, umask: 0o022, public_address: None };
         let granted = terms(&permitted, &surroundings, None).await.unwrap();
         assert_eq!(granted.rate_cap, Rate::from_bits_per_second(5_000_000));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::settings::{CipherFloor, DurabilityFloor, PolicyCeiling, Settings};
+use crate::settings::{CipherFloor, CipherModes, DurabilityFloor, PolicyCeiling, Settings};
 use crate::user::Identity;
 
 /// What a request asks for, in the terms of a decision.
@@ -51,6 +51,8 @@ pub struct Authorization {
     rate_cap: u64,
     policy_ceiling: PolicyCeiling,
     cipher_floor: CipherFloor,
+    cipher_modes: CipherModes,
+    cipher_strict: bool,
     durability_floor: DurabilityFloor,
     session_timeout: u32,
 }
@@ -84,6 +86,8 @@ impl Authorization {
             rate_cap: settings.rate_cap.value.0,
             policy_ceiling: most,
             cipher_floor: settings.cipher_floor.value,
+            cipher_modes: settings.cipher_modes.value,
+            cipher_strict: settings.cipher_strict.value,
             durability_floor: settings.durability_floor.value,
             session_timeout: settings.session_timeout.value,
         })
@@ -123,6 +127,18 @@ impl Authorization {
     #[must_use]
     pub fn cipher_floor(&self) -> CipherFloor {
         self.cipher_floor
+    }
+
+    /// Ways to protect datagrams that are accepted.
+    #[must_use]
+    pub fn cipher_modes(&self) -> CipherModes {
+        self.cipher_modes
+    }
+
+    /// Whether the client's first choice of a way binds.
+    #[must_use]
+    pub fn cipher_strict(&self) -> bool {
+        self.cipher_strict
     }
 
     /// Weakest durability given.

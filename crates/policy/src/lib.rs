@@ -21,5 +21,7 @@ pub mod user;
 pub use authorization::{Authorization, Denied, Wish};
 pub use group::Group;
 pub use name::{GroupName, InvalidGroupName, InvalidUserName, UserName};
-pub use settings::{CipherFloor, DurabilityFloor, Origin, PolicyCeiling, Settings, SettingsLayer, Sourced};
+pub use settings::{
+    CipherFloor, CipherModes, DurabilityFloor, Origin, PolicyCeiling, Settings, SettingsLayer, Sourced,
+};
 pub use user::{Identity, Method, PublicKey, UserRecord};

@@ -28,6 +28,23 @@ pub enum CipherFloor {
     Aes256,
 }
 
+/// How datagrams may be protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CipherModes {
+    /// By AES, in GCM or in CFB.
+    #[default]
+    Aes,
+    /// By AES in GCM alone.
+    Gcm,
+    /// By AES in CFB alone.
+    Cfb,
+    /// By AES, or not encrypted if the client asks for that.
+    Any,
+    /// Not encrypted, and in no other way.
+    None,
+}
+
 /// Weakest durability that uploads get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -175,6 +192,10 @@ settings! {
     policy_ceiling: PolicyCeiling = PolicyCeiling::default();
     /// Weakest cipher accepted.
     cipher_floor: CipherFloor = CipherFloor::default();
+    /// Ways to protect datagrams that are accepted.
+    cipher_modes: CipherModes = CipherModes::default();
+    /// Whether the client's first choice of a way binds, where it offers others.
+    cipher_strict: bool = true;
     /// Weakest durability of uploads.
     durability_floor: DurabilityFloor = DurabilityFloor::default();
     /// Sessions of one user at a time.
@@ -358,6 +379,17 @@ mod tests {
         {
             assert!(lines.iter().any(|(key, value, _)| format!("{key} = {value}") == expected), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn only_who_says_so_goes_unencrypted() {
+        let settings = |text: &str| Settings::resolve(&layer(text), &SettingsLayer::default());
+        assert_eq!(settings("").cipher_modes.value, CipherModes::Aes);
+        assert!(settings("").cipher_strict.value);
+        for (text, modes) in [("any", CipherModes::Any), ("none", CipherModes::None), ("cfb", CipherModes::Cfb)] {
+            assert_eq!(settings(&format!("cipher-modes = \"{text}\"")).cipher_modes.value, modes);
+        }
+        assert!(toml::from_str::<SettingsLayer>("cipher-modes = \"off\"").is_err());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! is chosen except through [`AlgorithmSet`], the allow-list: a suite, a content
 //! digest, a checksum or a password scheme is a value only the set hands out.
 //!
-//! Reading order: [`AlgorithmSet`] for what may be used; [`Secret`] for how
+//! Reading order: [`AlgorithmSet`] for what may be used, and
+//! [`mod@negotiation`] for which of it a session gets; [`Secret`] for how
 //! secrets are kept; [`mod@schedule`] for how both ends of a session come to
 //! their keys and [`mod@datagram`] for what they do with them; [`mod@content`]
 //! for how the bytes of files are proven; [`mod@envelope`] for files encrypted
@@ -18,6 +19,7 @@ pub mod content;
 pub mod datagram;
 pub mod envelope;
 pub mod identity;
+pub mod negotiation;
 pub mod password;
 pub mod schedule;
 mod secret;

@@ -115,6 +115,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let began = Instant::now();
+    offer_what_is_allowed(&mut plan)?;
     let survey = survey(&mut plan).await?;
     limosa_seal::fill_random(&mut plan.request.random);
     let opened = tokio::time::timeout(ANSWER_TIME, setup::open(stream, &plan.request)).await;
@@ -146,6 +147,19 @@ where
         setup_time,
     };
     start(parts, setup.channel).map_err(StartError::Thread)
+}
+
+/// Takes suites out of the request that this end may not use.
+///
+/// # Errors
+/// If the one that is wanted most is among them.
+fn offer_what_is_allowed(plan: &mut ClientPlan) -> Result<(), StartError> {
+    let set = plan.algorithms;
+    if let Some(Err(error)) = plan.request.suites.first().map(|wanted| set.suite(*wanted)) {
+        return Err(StartError::Job { code: Code::CIPHER_NOT_APPROVED, detail: error.to_string() });
+    }
+    plan.request.suites.retain(|suite| set.suite(*suite).is_ok());
+    Ok(())
 }
 
 /// Insists that the server consented to what was asked for and nothing else.

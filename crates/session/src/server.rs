@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use limosa_datapath::Clock;
+use limosa_seal::negotiation::{SuitePolicy, SuiteRefusal, negotiate};
 use limosa_seal::{AlgorithmSet, schedule::Role};
 use limosa_storage::{Store, StorePath};
 use limosa_transfer::Failure;
@@ -12,7 +13,7 @@ use limosa_transfer::job::{Permitted, law_of};
 use limosa_transfer::receiver::{Destination, PartialNames, ReceiverOptions, Survey, code_of_path};
 use limosa_transfer::sender::{SenderConfig, Source};
 use limosa_transport::Config;
-use limosa_wire::setup::{Answer, Direction, Durability, RatePolicy, Request, Suite, UdpEndpoint};
+use limosa_wire::setup::{Answer, Direction, Durability, RatePolicy, Request, UdpEndpoint};
 use limosa_wire::{Code, Rate};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -33,8 +34,8 @@ pub struct Terms {
     pub home: StorePath,
     /// Which algorithms may be used.
     pub algorithms: AlgorithmSet,
-    /// Suites that are accepted, in no particular order.
-    pub suites: Vec<Suite>,
+    /// Suites that are accepted.
+    pub suites: SuitePolicy,
     /// Highest rate.
     pub rate_cap: Rate,
     /// Policies that may be changed to while it runs.
@@ -104,7 +105,7 @@ async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version:
     if request.policy == RatePolicy::Fixed && request.rate.is_none() {
         return Err(Failure::new(Code::FIXED_NEEDS_RATE));
     }
-    let suite = choose_suite(request, terms)?;
+    let suite = negotiate(terms.algorithms, &terms.suites, &request.suites).map_err(|refusal| refused(&refusal))?;
     let algorithm = terms
         .algorithms
         .choose_content(&request.digests)
@@ -146,16 +147,15 @@ async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version:
     Ok(Prepared { answer, place, job, suite, config })
 }
 
-/// The first of the client's offers that is accepted here. A client lists the
-/// cipher it was told to use and then those with longer keys, so that the
-/// longer wish of the two ends wins.
-fn choose_suite(request: &Request, terms: &Terms) -> Result<limosa_seal::CipherSuite, Failure> {
-    let common = request.suites.iter().find(|suite| terms.suites.contains(suite));
-    let no_common = || {
-        let detail = format!("offered {:?}, allowed {:?}", request.suites, terms.suites);
-        Failure::because(Code::NO_COMMON_SUITE, detail)
+/// A refusal by its code.
+fn refused(refusal: &SuiteRefusal) -> Failure {
+    let code = match refusal {
+        SuiteRefusal::EncryptionRequired => Code::ENCRYPTION_REQUIRED,
+        SuiteRefusal::StrongerThanAllowed => Code::CIPHER_TOO_STRONG,
+        SuiteRefusal::NotApproved { .. } => Code::PEER_APPROVED_ONLY,
+        SuiteRefusal::NothingCommon { .. } => Code::NO_COMMON_SUITE,
     };
-    terms.algorithms.suite(*common.ok_or_else(no_common)?).map_err(|_| no_common())
+    Failure::because(code, refusal.to_string())
 }
 
 fn stronger(asked: Durability, floor: Durability) -> Durability {
@@ -199,49 +199,6 @@ fn source(typed: &[u8]) -> Result<Source, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ends_without_a_common_cipher_say_which_each_allows() {
-        use limosa_storage::memory::MemoryStore;
-        use limosa_wire::setup::{ContentDigest, Overwrite, ResumeLevel, Symlinks};
-        let terms = Terms {
-            store: Arc::new(MemoryStore::new()),
-            home: StorePath::root(),
-            algorithms: AlgorithmSet::Ordinary,
-            suites: vec![Suite::Aes256Gcm],
-            rate_cap: Rate::UNLIMITED,
-            policies: RatePolicy::ALL.to_vec(),
-            durability_floor: Durability::None,
-            timeout: Duration::from_secs(20),
-            user: Vec::new(),
-            reached: None,
-            public_address: None,
-            umask: 0,
-        };
-        let mut request = Request {
-            direction: Direction::Upload,
-            transfer: [1; 16],
-            random: [2; 32],
-            suites: vec![Suite::Aes128Gcm, Suite::Aes192Gcm],
-            digests: ContentDigest::ALL.to_vec(),
-            policy: RatePolicy::Fair,
-            rate: None,
-            resume: ResumeLevel::Attributes,
-            durability: Durability::File,
-            symlinks: Symlinks::Copy,
-            overwrite: Overwrite::Different,
-            keep_mode: true,
-            keep_times: true,
-            fresh: false,
-            source_count: 1,
-            paths: vec![b"in".to_vec()],
-        };
-        let refused = choose_suite(&request, &terms).unwrap_err();
-        assert_eq!(refused.code, Code::NO_COMMON_SUITE);
-        assert!(refused.detail.contains("Aes192Gcm") && refused.detail.contains("Aes256Gcm"), "{}", refused.detail);
-        request.suites.push(Suite::Aes256Gcm);
-        assert_eq!(choose_suite(&request, &terms).unwrap().suite(), Suite::Aes256Gcm);
-    }
 
     #[test]
     fn paths_start_at_the_root_or_at_home() {

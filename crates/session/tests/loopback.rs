@@ -4,14 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use limosa_seal::AlgorithmSet;
+use limosa_seal::negotiation::{CipherWish, ModeChange, SuitePolicy};
 use limosa_session::setup::accept;
-use limosa_session::{ClientJob, ClientPlan, Order, Outcome, Running, ServerPorts, Terms, connect, serve};
+use limosa_session::{ClientJob, ClientPlan, Order, Outcome, Running, ServerPorts, SharedUdp, Terms, connect, serve};
 use limosa_storage::local::{Confinement, LocalStore};
 use limosa_storage::{Store, StorePath};
 use limosa_transfer::receiver::Destination;
@@ -20,6 +21,7 @@ use limosa_wire::setup::{
     ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite, Symlinks,
 };
 use limosa_wire::{Code, Rate};
+use tokio::net::UdpSocket;
 
 /// The longest any of these may take on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -49,12 +51,17 @@ fn store(root: &Path) -> Arc<dyn Store> {
     Arc::new(LocalStore::open(root, Confinement::Inside).unwrap())
 }
 
+/// Accepts one suite.
+fn only(suite: Suite) -> SuitePolicy {
+    SuitePolicy { suites: vec![suite], change: ModeChange::Strict }
+}
+
 fn terms(root: &Path) -> Terms {
     Terms {
         store: store(root),
         home: StorePath::root(),
         algorithms: AlgorithmSet::Ordinary,
-        suites: vec![Suite::Aes128Gcm],
+        suites: only(Suite::Aes128Gcm),
         rate_cap: Rate::UNLIMITED,
         policies: RatePolicy::ALL.to_vec(),
         durability_floor: Durability::None,
@@ -85,20 +92,21 @@ const PORTS: ServerPorts = ServerPorts::Range { first: 36_100, last: 36_300 };
 
 /// Runs both ends; `steer` may give orders to the client's.
 async fn run(plan: ClientPlan, terms: Terms, steer: impl FnOnce(&Running)) -> (Outcome, Outcome) {
-    run_both(plan, terms, steer, |_| {}).await
+    run_both(plan, terms, PORTS, steer, |_| {}).await
 }
 
 /// The same; `command` may give orders to the server's.
 async fn run_both(
     plan: ClientPlan,
     terms: Terms,
+    ports: ServerPorts,
     steer: impl FnOnce(&Running),
     command: impl FnOnce(&Running) + Send + 'static,
 ) -> (Outcome, Outcome) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let server = tokio::spawn(async move {
         let incoming = accept(theirs).await.unwrap();
-        let mut running = serve(incoming, terms, &PORTS).await.unwrap();
+        let mut running = serve(incoming, terms, &ports).await.unwrap();
         running.events.close();
         command(&running);
         running.outcome().await
@@ -253,7 +261,133 @@ async fn a_server_may_slow_a_client_down_but_not_drive_it() {
         let request = Request { rate, ..request(Direction::Upload, &["in"]) };
         let up = plan(&here, request, ClientJob::Upload(sources));
         let order = move |running: &Running| running.steering().order(Order::SetPolicy(policy));
-        let (client, server) = run_both(up, terms(&there), |_| {}, order).await;
+        let (client, server) = run_both(up, terms(&there), PORTS, |_| {}, order).await;
         assert_eq!((client.code, server.code), (code, code), "{policy:?}");
+    }
+}
+
+/// How both ends come out of a set-up that is refused.
+async fn refused(wish: CipherWish, client_set: AlgorithmSet, policy: SuitePolicy, set: AlgorithmSet) -> [Code; 2] {
+    let (_folder, [here, there]) = roots(["here", "there"]);
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let terms = Terms { suites: policy, algorithms: set, ..terms(&there) };
+    let server = tokio::spawn(async move { serve(accept(theirs).await?, terms, &PORTS).await });
+    let request = Request { suites: wish.offers(), ..request(Direction::Upload, &["in"]) };
+    let plan = plan(&here, request, ClientJob::Upload(Vec::new()));
+    let client = connect(ours, ClientPlan { algorithms: client_set, ..plan }).await.err().unwrap();
+    [client.code(), server.await.unwrap().err().unwrap().code()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_without_a_common_cipher_say_why() {
+    let ordinary = AlgorithmSet::Ordinary;
+    for (wish, policy, code) in [
+        (CipherWish::Suite(Suite::Aes128Cfb), only(Suite::Aes256Gcm), Code::NO_COMMON_SUITE),
+        (CipherWish::Suite(Suite::Aes256Gcm), only(Suite::Aes128Gcm), Code::NO_COMMON_SUITE),
+        (CipherWish::KeyBits(128), only(Suite::Aes256Cfb), Code::NO_COMMON_SUITE),
+        (CipherWish::Suite(Suite::Unencrypted), SuitePolicy::encrypted(), Code::ENCRYPTION_REQUIRED),
+        (CipherWish::KeyBits(128), only(Suite::Unencrypted), Code::CIPHER_TOO_STRONG),
+    ] {
+        assert_eq!(refused(wish, ordinary, policy.clone(), ordinary).await, [code; 2], "{wish:?} {policy:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_held_to_approved_ciphers_takes_no_other() {
+    let (ordinary, approved) = (AlgorithmSet::Ordinary, AlgorithmSet::Approved);
+    let (wish, policy) = (CipherWish::Suite(Suite::Unencrypted), only(Suite::Unencrypted));
+    let codes = refused(wish, ordinary, policy.clone(), approved).await;
+    assert_eq!(codes, [Code::PEER_APPROVED_ONLY; 2]);
+    // Here nothing is asked: the server sees the connection end.
+    let [client, _] = refused(wish, approved, policy, ordinary).await;
+    assert_eq!(client, Code::CIPHER_NOT_APPROVED);
+}
+
+/// Stands between a client and a server and keeps what passes.
+struct Tap {
+    address: SocketAddr,
+    heard: tokio::task::JoinHandle<()>,
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Tap {
+    /// In front of this server's port.
+    async fn before(server: SocketAddr) -> Self {
+        let bound = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+        let (outside, inside) = (bound().await.unwrap(), bound().await.unwrap());
+        inside.connect(server).await.unwrap();
+        let (address, seen) = (outside.local_addr().unwrap(), Arc::default());
+        let heard = tokio::spawn(Self::pass(outside, inside, Arc::clone(&seen)));
+        Self { address, heard, seen }
+    }
+
+    async fn pass(outside: UdpSocket, inside: UdpSocket, seen: Arc<Mutex<Vec<u8>>>) {
+        let (mut outward, mut inward) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+        let mut client = None;
+        loop {
+            let datagram = tokio::select! {
+                Ok((length, from)) = outside.recv_from(&mut outward) => {
+                    client = Some(from);
+                    let _ = inside.send(&outward[..length]).await;
+                    &outward[..length]
+                }
+                Ok(length) = inside.recv(&mut inward) => {
+                    let client = client.expect("the client speaks first");
+                    let _ = outside.send_to(&inward[..length], client).await;
+                    &inward[..length]
+                }
+                else => return,
+            };
+            seen.lock().unwrap().extend_from_slice(datagram);
+        }
+    }
+
+    /// Whether this was to be read in any datagram, either way.
+    fn showed(&self, what: &[u8]) -> bool {
+        self.seen.lock().unwrap().windows(what.len()).any(|window| window == what)
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.heard.abort();
+    }
+}
+
+/// A session of either direction under `suite`, and what could be read of it on
+/// the line: the name of the file, its content.
+async fn overheard(suite: Suite, direction: Direction) -> (bool, bool) {
+    const NAME: &str = "the name that nobody is to know";
+    const CONTENT: &[u8] = b"What nobody is to know stands in this file. ";
+    let (_folder, [source, target]) = roots(["source", "target"]);
+    fs::create_dir(source.join("from")).unwrap();
+    fs::write(source.join("from").join(NAME), CONTENT.repeat(3000)).unwrap();
+
+    let shared = SharedUdp::open((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let tap = Tap::before(shared.local_addr()).await;
+    let (here, there, job, path) = match direction {
+        Direction::Upload => {
+            let sources = vec![Source::itself(StorePath::parse(b"from").unwrap())];
+            (&source, &target, ClientJob::Upload(sources), "to/")
+        }
+        Direction::Download => (&target, &source, ClientJob::Download(Destination::parse(b"to/").unwrap()), "from"),
+    };
+    let request = Request { suites: CipherWish::Suite(suite).offers(), ..request(direction, &[path]) };
+    let udp_host = Some((tap.address.ip(), Some(tap.address.port())));
+    let plan = ClientPlan { udp_host, ..plan(here, request, job) };
+    let terms = Terms { suites: only(suite), ..terms(there) };
+    let (client, server) = run_both(plan, terms, ServerPorts::Shared(shared), |_| {}, |_| {}).await;
+    assert_eq!((client.code, server.code), (Code::OK, Code::OK), "{suite} {direction:?}: {client:?} {server:?}");
+    assert_equal(&source.join("from"), &target.join("to/from"));
+    (tap.showed(NAME.as_bytes()), tap.showed(CONTENT))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_suite_carries_files_and_only_none_shows_them() {
+    for suite in Suite::ALL {
+        for direction in [Direction::Upload, Direction::Download] {
+            let readable = *suite == Suite::Unencrypted;
+            assert_eq!(overheard(*suite, direction).await, (readable, readable), "{suite} {direction:?}");
+        }
     }
 }

@@ -109,6 +109,10 @@ codes! {
     POLICY_NOT_ALLOWED = 404, 13, false, "the server does not allow this rate policy", "use --policy fair or low";
     TOO_MANY_SESSIONS = 405, 5, true, "the server serves as many sessions as it may", "try again later";
     NO_DOCROOT = 406, 13, false, "this user has no directory on the server", "the administrator sets one with `limosad user add --docroot`";
+    ENCRYPTION_REQUIRED = 407, 13, false, "the server requires encryption", "leave out --cipher none, or ask the administrator";
+    CIPHER_TOO_STRONG = 408, 13, false, "the server takes only sessions without encryption", "use --cipher none if the content may be seen by others, or ask the administrator";
+    CIPHER_NOT_APPROVED = 409, 13, false, "this cipher is not approved, and this end is held to approved ones", "choose an AES cipher with --cipher";
+    PEER_APPROVED_ONLY = 410, 13, false, "the server is held to approved ciphers, and this one is not", "choose an AES cipher with --cipher";
 
     NOT_FOUND = 500, 4, false, "no such file or directory", "check the path";
     DIRECTORY_NOT_FOUND = 501, 3, false, "no such directory", "check the path";

@@ -27,11 +27,11 @@ pub const CASES: &[Case] = &[
         "the user was added with `--read-only`",
         write_not_allowed,
     ),
-    Case::test(
+    Case::command(
         Code::NO_COMMON_SUITE,
-        "crates/session/src/server.rs",
-        "ends_without_a_common_cipher_say_which_each_allows",
-        "a client of another version offers nothing that the server allows: this one offers all longer keys too",
+        "limosa send --cipher aes-128-cfb FILE HOST:",
+        "the user has `cipher-modes = \"gcm\"`",
+        no_common_suite,
     ),
     Case::command(
         Code::POLICY_NOT_ALLOWED,
@@ -50,6 +50,30 @@ pub const CASES: &[Case] = &[
         "limosa send FILE HOST:",
         "the user's directory was removed from the server",
         no_docroot,
+    ),
+    Case::command(
+        Code::ENCRYPTION_REQUIRED,
+        "limosa send --cipher none FILE HOST:",
+        "the user has neither `cipher-modes = \"any\"` nor `\"none\"`",
+        encryption_required,
+    ),
+    Case::command(
+        Code::CIPHER_TOO_STRONG,
+        "limosa send FILE HOST:",
+        "the user has `cipher-modes = \"none\"`",
+        cipher_too_strong,
+    ),
+    Case::test(
+        Code::CIPHER_NOT_APPROVED,
+        "crates/session/tests/loopback.rs",
+        "an_end_held_to_approved_ciphers_takes_no_other",
+        "a client that is held to approved algorithms is asked for none; no program is, in this release",
+    ),
+    Case::test(
+        Code::PEER_APPROVED_ONLY,
+        "crates/session/tests/loopback.rs",
+        "an_end_held_to_approved_ciphers_takes_no_other",
+        "a server that is held to approved algorithms is asked for none; no program is, in this release",
     ),
 ];
 
@@ -87,4 +111,32 @@ fn no_docroot(scene: &mut Scene) -> Option<Finished> {
     let _server = scene.limosad()?;
     fs::remove_dir(scene.lab.there()).unwrap();
     without_host(scene)
+}
+
+fn no_common_suite(scene: &mut Scene) -> Option<Finished> {
+    let _server = scene.limosad()?;
+    scene.set("cipher-modes = \"gcm\"");
+    let finished = without_host(scene)?;
+    says(&finished, "client offers aes-128-cfb, aes-192-cfb, aes-256-cfb, server allows aes-128-gcm");
+    Some(finished)
+}
+
+fn encryption_required(scene: &mut Scene) -> Option<Finished> {
+    let _server = scene.limosad()?;
+    let finished = without_host(scene)?;
+    says(&finished, "client asks for no encryption, server requires it");
+    Some(finished)
+}
+
+fn cipher_too_strong(scene: &mut Scene) -> Option<Finished> {
+    let _server = scene.limosad()?;
+    scene.set("cipher-modes = \"none\"");
+    let finished = without_host(scene)?;
+    says(&finished, "client requests stronger encryption than server allows");
+    Some(finished)
+}
+
+/// The reason that the server gave is passed on to the user.
+fn says(finished: &Finished, reason: &str) {
+    assert!(finished.to_string().contains(reason), "{reason}: {finished}");
 }
