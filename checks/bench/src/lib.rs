@@ -9,7 +9,8 @@
 //! are, with a line between them by [`netem`] or [`limosa_line`], [`scratch`]
 //! what stands around them. [`peer`] is who is compared, [`trial`] one run of
 //! it, [`comparison`] what all runs come to. The runs themselves are the
-//! examples: `lab`, `compare`, `line`, `memory`, `flood`, `cpu`, `sessions`, `small`.
+//! examples: `lab`, `compare`, `line`, `memory`, `flood`, `cpu`, `sessions`, `small`,
+//! `suites`.
 #![forbid(unsafe_code)]
 
 pub mod comparison;
@@ -22,7 +23,7 @@ pub mod network;
 pub mod peer;
 pub mod pipeline;
 pub mod processor;
-mod protection;
+pub mod protection;
 pub mod protocol;
 pub mod scratch;
 pub mod server;

@@ -15,9 +15,18 @@ pub(crate) fn algorithm() -> ContentAlgorithm {
 
 /// Sealer and opener of a client and of its server: AES-128-GCM.
 pub(crate) fn keys() -> [(DatagramSealer, DatagramOpener); 2] {
+    keys_of(Suite::Aes128Gcm)
+}
+
+/// Sealer and opener of a client and of its server under `suite`.
+///
+/// # Panics
+/// Never: every suite is an ordinary one.
+#[must_use]
+pub fn keys_of(suite: Suite) -> [(DatagramSealer, DatagramOpener); 2] {
     let (server_random, client_random) = (Secret::random(), Secret::random());
     [Role::Client, Role::Server].map(|role| {
-        let suite = AlgorithmSet::Ordinary.suite(Suite::Aes128Gcm).expect("an ordinary suite");
+        let suite = AlgorithmSet::Ordinary.suite(suite).expect("an ordinary suite");
         let transcript = Transcript::start().client_hello(b"1").request(b"2").server_hello(b"3").answer(b"4");
         let (server_random, client_random) = (&server_random, &client_random);
         KeyMaterial { server_random, client_random, suite, session: SessionId(1), transcript }.keys(role)

@@ -18,6 +18,7 @@ use limosa_wire::{Code, EntryId, Offset, PacketNumber, PeerTime, Rate, SessionId
 
 fn main() {
     write("datagram", 0, &datagram());
+    openings().iter().enumerate().for_each(|(index, bytes)| write("opening", index, bytes));
     frames().iter().enumerate().for_each(|(index, bytes)| write("frames", index, bytes));
     layout()
         .iter()
@@ -75,6 +76,12 @@ fn datagram() -> Vec<u8> {
     let mut bytes = Header { session: SessionId(0xfeed), number: number(77), stamp: true }.encode().to_vec();
     bytes.extend([0; 40]);
     bytes
+}
+
+/// A datagram under each suite, and a place in it.
+fn openings() -> Vec<Vec<u8>> {
+    let suites = 0..u8::try_from(Suite::ALL.len()).expect("a suite has a number of one byte");
+    suites.map(|suite| [&[suite, 1, suite][..], &datagram()].concat()).collect()
 }
 
 fn frames() -> Vec<Vec<u8>> {

@@ -9,18 +9,21 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 
+use limosa_seal::datagram::{DatagramOpener, DatagramSealer, EPOCHS_AHEAD};
 use limosa_seal::envelope::{
     self, Envelope, Keyring, Layout, MasterKey, OpeningReader, Sealed, SealingWriter, SlotFor, SlotTable,
 };
+use limosa_seal::schedule::{EPOCH_BITS, KeyMaterial, Role, Transcript};
 use limosa_seal::{AlgorithmSet, Secret};
 use limosa_storage::StorePath;
 use limosa_transfer::journal::{JournalHeader, Replay};
 use limosa_wire::control::ControlRecord;
-use limosa_wire::datagram::Header;
+use limosa_wire::datagram::{HEADER_LEN, Header, TAG_LEN};
 use limosa_wire::frame::{Frame, Frames};
 use limosa_wire::layout::{Digest, LayoutRecord};
 use limosa_wire::setup::{ContentDigest, SetupMessage, Suite};
 use limosa_wire::verdict::VerdictRecord;
+use limosa_wire::{PacketNumber, SessionId};
 
 /// A target: what it is called and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
@@ -28,6 +31,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target.
 pub const TARGETS: &[Target] = &[
     ("datagram", datagram),
+    ("opening", opening),
     ("frames", frames),
     ("layout", layout),
     ("verdict", verdict),
@@ -50,6 +54,44 @@ pub fn datagram(bytes: &[u8]) {
         assert_eq!(&bytes[..again.len()], again);
         assert_eq!(again.len() + rest.len(), bytes.len());
     }
+}
+
+/// The protection of a datagram, under the suite that the first byte names: the
+/// rest is no datagram of this session; made into one it opens; and changed at
+/// the place that the next two bytes name it opens no more.
+pub fn opening(bytes: &[u8]) {
+    const EPOCHS_HELD: u64 = EPOCHS_AHEAD as u64 + 1;
+    let [suite, high, low, rest @ ..] = bytes else { return };
+    let suite = Suite::ALL[usize::from(*suite) % Suite::ALL.len()];
+    let [(mut sealer, _), (_, mut opener)] = [Role::Client, Role::Server].map(|role| keys(suite, role));
+    if let Ok((header, body)) = Header::decode(rest) {
+        let opened = opener.open(header.number, &rest[..HEADER_LEN], &mut body.to_vec()).is_ok();
+        assert!(!opened, "nobody made this datagram: {suite}");
+    }
+
+    // An opener that has seen nothing holds the first epochs.
+    let number = rest.first_chunk().map_or(0, |n| u64::from(u32::from_be_bytes(*n))) % (EPOCHS_HELD << EPOCH_BITS);
+    let number = PacketNumber::new(number).expect("far below the last one");
+    let header = Header { session: SessionId(9), number, stamp: false }.encode();
+    let mut body = [rest, &[0; TAG_LEN]].concat();
+    sealer.seal(number, &header, &mut body).expect("it is the first, and has room");
+    let at = usize::from(u16::from_be_bytes([*high, *low])) % (body.len() * 8);
+    let mut changed = body.clone();
+    changed[at / 8] ^= 1 << (at % 8);
+    assert!(opener.open(number, &header, &mut changed).is_err(), "bit {at}: {suite}");
+    assert!(opener.open(number, &header, &mut body).is_ok_and(|frames| frames == rest), "does not open: {suite}");
+}
+
+/// Keys of no value.
+fn keys(suite: Suite, role: Role) -> (DatagramSealer, DatagramOpener) {
+    KeyMaterial {
+        server_random: &Secret::fill(|bytes| bytes.fill(1)),
+        client_random: &Secret::fill(|bytes| bytes.fill(2)),
+        suite: AlgorithmSet::Ordinary.suite(suite).expect("the ordinary set holds every suite"),
+        session: SessionId(9),
+        transcript: Transcript::start().client_hello(b"1").request(b"2").server_hello(b"3").answer(b"4"),
+    }
+    .keys(role)
 }
 
 /// The inside of a datagram.
