@@ -29,6 +29,7 @@ use std::time::Duration;
 use limosa_bench::comparison::{Comparison, Record};
 use limosa_bench::network::{Medium, Pair};
 use limosa_bench::peer::{Peer, Stage, arrived, laws};
+use limosa_bench::remains;
 use limosa_bench::scratch::{Scratch, beside, same, write_noise};
 use limosa_bench::trial::{Ending, Trial};
 
@@ -81,6 +82,7 @@ fn main() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err("only root may make network namespaces".into());
     }
+    remains::go_when_interrupted()?;
     let peers = peers(&settings)?;
     describe_machine(&settings);
     let content = Scratch::in_memory("content")?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use limosa_bench::lab::{Line, measure, median};
 use limosa_bench::network::{Medium, Pair, Place};
+use limosa_bench::remains;
 use limosa_bench::scratch::{Scratch, beside, same, write_noise};
 use limosa_bench::server::Sshd;
 
@@ -65,6 +66,7 @@ impl Lab {
 }
 
 fn main() -> Result<()> {
+    remains::go_when_interrupted()?;
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (lab, rest) = Lab::set_up(&words)?;
     let line = lab.line;

@@ -7,10 +7,10 @@
 //! [`floor`] is what a transfer costs at least, [`trees`] what a tree of small
 //! files does. [`server`] is the other end of a run, [`network`] where the ends
 //! are, with a line between them by [`netem`] or [`limosa_line`], [`scratch`]
-//! what stands around them. [`peer`] is who is compared, [`trial`] one run of
-//! it, [`comparison`] what all runs come to. The runs themselves are the
-//! examples: `lab`, `compare`, `line`, `memory`, `flood`, `cpu`, `sessions`, `small`,
-//! `suites`.
+//! what stands around them, [`remains`] what has to go afterwards. [`peer`] is who
+//! is compared, [`trial`] one run of it, [`comparison`] what all runs come to.
+//! The runs themselves are the examples: `lab`, `compare`, `line`, `memory`,
+//! `flood`, `cpu`, `sessions`, `small`, `suites`.
 #![forbid(unsafe_code)]
 
 pub mod comparison;
@@ -25,6 +25,7 @@ pub mod pipeline;
 pub mod processor;
 pub mod protection;
 pub mod protocol;
+pub mod remains;
 pub mod scratch;
 pub mod server;
 pub mod trees;

@@ -15,6 +15,7 @@ use limosa_sim::link::{LossPlace, Queue};
 use limosa_sim::{LineSettings, LinkSettings};
 
 use crate::network::ip;
+use crate::remains::Namespace;
 use crate::scratch::check;
 
 /// How long the bottleneck may send at full speed before it has to wait.
@@ -24,7 +25,7 @@ const ETHERNET: i32 = 14;
 
 /// The bridges; they go when this does.
 #[derive(Debug)]
-pub struct Netem([String; 2]);
+pub struct Netem([Namespace; 2]);
 
 /// Whether this kernel can make a line: it has netem, and the line has nothing
 /// but rate, queue, delay and independent losses.
@@ -43,23 +44,18 @@ fn is_there() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {
         let name = format!("limosa-{}-netem", std::process::id());
-        if ip(&format!("netns add {name}")).is_err() {
-            return false;
-        }
-        let answer = quietly(&name, "qdisc add dev lo root netem delay 1ms");
-        let _ = ip(&format!("netns delete {name}"));
-        answer.unwrap_or(false)
+        let Ok(namespace) = Namespace::make(&name) else { return false };
+        quietly(namespace.name(), "qdisc add dev lo root netem delay 1ms").unwrap_or(false)
     })
 }
 
 impl Netem {
     /// Joins the namespaces `ends`, each of which gets a `card0`.
     pub(crate) fn make(ends: [&str; 2], line: &LineSettings) -> io::Result<Self> {
-        let bridges = ends.map(|end| format!("{end}-bridge"));
-        let netem = Self(bridges);
-        let [near, far] = netem.0.each_ref().map(String::as_str);
+        let [near, far] = ends.map(|end| Namespace::make(&format!("{end}-bridge")));
+        let netem = Self([near?, far?]);
+        let [near, far] = netem.0.each_ref().map(Namespace::name);
         for bridge in [near, far] {
-            ip(&format!("netns add {bridge}"))?;
             ip(&format!("-n {bridge} link add bridge0 type bridge"))?;
             ip(&format!("-n {bridge} link set bridge0 up"))?;
         }
@@ -79,14 +75,6 @@ impl Netem {
         direction(&line.forward, near, far)?;
         direction(&line.reverse, far, near)?;
         Ok(netem)
-    }
-}
-
-impl Drop for Netem {
-    fn drop(&mut self) {
-        for bridge in &self.0 {
-            let _ = ip(&format!("netns delete {bridge}"));
-        }
     }
 }
 

@@ -14,10 +14,10 @@ use limosa_sim::LineSettings;
 use limosa_sim::random::Seed;
 use limosa_sim::scenario::InvalidLine;
 use rustix::fd::AsFd;
-use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::netem::{self, Netem};
+use crate::remains::Namespace;
 use crate::scratch::check;
 
 /// An end's place.
@@ -102,7 +102,7 @@ pub struct Pair {
     /// The two ends.
     pub places: [Place; 2],
     /// The namespaces.
-    namespaces: Vec<String>,
+    namespaces: Vec<Namespace>,
     line: Option<Maker>,
 }
 
@@ -113,7 +113,7 @@ impl Pair {
     /// Without root, or without the `ip` program.
     pub fn make(mtu: usize) -> io::Result<Self> {
         let pair = Self::apart(2)?;
-        let [one, two] = [0, 1].map(|end| &pair.namespaces[end]);
+        let [one, two] = [0, 1].map(|end| pair.namespaces[end].name());
         ip(&format!("link add card0 mtu {mtu} netns {one} type veth peer name card0 mtu {mtu} netns {two}"))?;
         pair.switch_on()?;
         Ok(pair)
@@ -140,7 +140,7 @@ impl Pair {
         for place in &mut pair.places {
             place.address = Ipv4Addr::LOCALHOST.into();
         }
-        ip(&format!("-n {} link set lo up", pair.namespaces[0]))?;
+        ip(&format!("-n {} link set lo up", pair.namespaces[0].name()))?;
         Ok(pair)
     }
 
@@ -152,7 +152,7 @@ impl Pair {
         let mut pair = Self::apart(2)?;
         let make = |end: usize| pair.places[end].inside(|| Device::make("card0"));
         let devices = [make(0)?, make(1)?];
-        for namespace in &pair.namespaces {
+        for namespace in pair.namespaces.iter().map(Namespace::name) {
             // Room for what comes while the emulator does not look.
             ip(&format!("-n {namespace} link set card0 mtu {} txqueuelen 20000", line.forward.mtu))?;
             // Receiving is the work of a thread of the kernel's then, not of the
@@ -168,7 +168,7 @@ impl Pair {
     /// Two ends with two bridges between them, on which the kernel makes a line.
     fn over_netem(line: &LineSettings) -> io::Result<Self> {
         let mut pair = Self::apart(2)?;
-        let netem = Netem::make([0, 1].map(|end| pair.namespaces[end].as_str()), line);
+        let netem = Netem::make([0, 1].map(|end| pair.namespaces[end].name()), line);
         pair.line = Some(Maker::Kernel { _bridges: netem? });
         pair.switch_on()?;
         Ok(pair)
@@ -185,8 +185,7 @@ impl Pair {
         };
         let mut pair = Self { places: [place(1), place(2)], namespaces: Vec::new(), line: None };
         for number in 1..=count {
-            ip(&format!("netns add {}", name(number)))?;
-            pair.namespaces.push(name(number));
+            pair.namespaces.push(Namespace::make(&name(number))?);
         }
         Ok(pair)
     }
@@ -255,13 +254,8 @@ impl Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        for namespace in &self.namespaces {
-            end_processes(namespace);
-        }
+        self.namespaces.iter().for_each(Namespace::end_processes);
         self.line = None;
-        for namespace in &self.namespaces {
-            let _ = ip(&format!("netns delete {namespace}"));
-        }
     }
 }
 
@@ -271,14 +265,4 @@ impl Drop for Pair {
 /// If it is not there or fails.
 pub(crate) fn ip(words: &str) -> io::Result<()> {
     check(Command::new("ip").args(words.split(' ')))
-}
-
-/// Ends what is left in a namespace of ours, such as the server's half of a
-/// session whose client was stopped.
-fn end_processes(namespace: &str) {
-    let Ok(listed) = Command::new("ip").args(["netns", "pids", namespace]).output() else { return };
-    let processes = String::from_utf8_lossy(&listed.stdout);
-    for process in processes.split_whitespace().filter_map(|word| word.parse().ok().and_then(Pid::from_raw)) {
-        let _ = kill_process(process, Signal::KILL);
-    }
 }

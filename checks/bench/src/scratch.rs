@@ -9,9 +9,11 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::remains::Directory;
+
 /// A directory that goes when this does.
 #[derive(Debug)]
-pub struct Scratch(PathBuf);
+pub struct Scratch(Directory);
 
 impl Scratch {
     /// A directory in memory, named after the kind of run.
@@ -28,14 +30,13 @@ impl Scratch {
     /// If it cannot be made.
     pub fn below(parent: &Path, name: &str) -> io::Result<Self> {
         let path = parent.join(format!("limosa-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
+        Ok(Self(Directory::make(path)?))
     }
 
     /// The path of something in it.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 
     /// Makes a key without passphrase, if it is not there yet; its path.
@@ -51,12 +52,6 @@ impl Scratch {
         keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
         check(keygen.stdin(Stdio::null()))?;
         Ok(key)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
