@@ -7,10 +7,10 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use limosa_bench::lab::{Line, measure, median};
+use limosa_bench::lab::{Line, measure, median, send};
 use limosa_bench::network::{Medium, Pair, Place};
 use limosa_bench::remains;
 use limosa_bench::scratch::{Scratch, beside, same, write_noise};
@@ -85,7 +85,7 @@ fn main() -> Result<()> {
         fs::copy(&source, &destination)?;
         fs::remove_file(&destination)?;
         let target = format!("root@[{address}]:{}", destination.display());
-        let command = command(&lab.client, &limosa, &scratch, &source, &target);
+        let command = send(&lab.client, &limosa, &scratch, &source, &target);
         let run = measure(&command, &line)?;
         if !same(&source, &destination)? {
             return Err("what arrived is not what was sent".into());
@@ -107,15 +107,4 @@ fn main() -> Result<()> {
     let whole = median(figures.iter().map(|run| run.whole).collect());
     println!("| {} | steady {:.1} % | whole {:.1} % |", lab.words, steady.unwrap_or(0.0), whole.unwrap_or(0.0));
     Ok(())
-}
-
-fn command(client: &str, limosa: &Path, scratch: &Scratch, source: &Path, destination: &str) -> Vec<String> {
-    let text = |path: &Path| path.display().to_string();
-    let words = ["ip", "netns", "exec", client].map(String::from).into_iter();
-    let words = words.chain([text(limosa), "send".into(), "--json".into(), "--ssh".into(), "builtin".into()]);
-    let words = words.chain(["--port".into(), "22".into(), "--durability".into(), "none".into()]);
-    let words = words.chain(["--identity".into(), text(&scratch.path("id")), "--accept-new".into()]);
-    let words = words.chain(["--known-hosts".into(), text(&scratch.path("known_hosts"))]);
-    let words = words.chain(["--remote-command".into(), format!("{} session", limosa.display())]);
-    words.chain([text(source), destination.into()]).collect()
 }

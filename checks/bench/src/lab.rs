@@ -9,11 +9,14 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use limosa_sim::LineSettings;
 use serde_json::Value;
+
+use crate::scratch::Scratch;
 
 /// Share of a 1,500-byte IPv4 packet that is payload of the linear space.
 pub const PAYLOAD_SHARE: f64 = 1436.0 / 1500.0;
@@ -73,6 +76,21 @@ pub struct Run {
     pub redundant: f64,
     /// Seconds and round trips of the SSH set-up before.
     pub ssh: (f64, Option<u64>),
+}
+
+/// A `limosa send` in a network namespace to OpenSSH and `limosa session`: the
+/// words of a command that prints JSON lines. Options go before its last two
+/// words, source and destination.
+#[must_use]
+pub fn send(client: &str, limosa: &Path, scratch: &Scratch, source: &Path, destination: &str) -> Vec<String> {
+    let text = |path: &Path| path.display().to_string();
+    let words = ["ip", "netns", "exec", client].map(String::from).into_iter();
+    let words = words.chain([text(limosa), "send".into(), "--json".into(), "--ssh".into(), "builtin".into()]);
+    let words = words.chain(["--port".into(), "22".into(), "--durability".into(), "none".into()]);
+    let words = words.chain(["--identity".into(), text(&scratch.path("id")), "--accept-new".into()]);
+    let words = words.chain(["--known-hosts".into(), text(&scratch.path("known_hosts"))]);
+    let words = words.chain(["--remote-command".into(), format!("{} session", limosa.display())]);
+    words.chain([text(source), destination.into()]).collect()
 }
 
 /// Runs a client command that prints JSON lines, and measures it.

@@ -9,12 +9,15 @@
 //! are, with a line between them by [`netem`] or [`limosa_line`], [`scratch`]
 //! what stands around them, [`remains`] what has to go afterwards. [`peer`] is who
 //! is compared, [`trial`] one run of it, [`comparison`] what all runs come to.
-//! The runs themselves are the examples: `lab`, `compare`, `line`, `memory`,
-//! `flood`, `cpu`, `sessions`, `small`, `suites`.
+//! [`flow`] is a sender that goes on until it is stopped, Limosa or the kernel's
+//! TCP, and [`sharing`] two of them on one line. The runs themselves are the
+//! examples: `lab`, `compare`, `sharing`, `line`, `memory`, `flood`, `cpu`,
+//! `sessions`, `small`, `suites`.
 #![forbid(unsafe_code)]
 
 pub mod comparison;
 pub mod floor;
+pub mod flow;
 pub mod lab;
 mod line;
 pub mod memory;
@@ -28,5 +31,6 @@ pub mod protocol;
 pub mod remains;
 pub mod scratch;
 pub mod server;
+pub mod sharing;
 pub mod trees;
 pub mod trial;

@@ -231,6 +231,16 @@ impl Pair {
         Ok(())
     }
 
+    /// Has TCP hand its packets over one by one, as if it cut none of them out of
+    /// a larger one: bursts are then those of its law alone.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub fn cut_packets_early(&self) -> io::Result<()> {
+        let mut cards = self.namespaces.iter().map(Namespace::name);
+        cards.try_for_each(|namespace| ip(&format!("-n {namespace} link set card0 gso_max_segs 1")))
+    }
+
     /// What the emulator counted so far, forward and reverse; `None` where none
     /// is at work.
     #[must_use]

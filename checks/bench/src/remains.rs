@@ -118,8 +118,8 @@ impl Directory {
     }
 }
 
-/// From now on SIGINT, SIGTERM and SIGHUP end this process after everything
-/// went that would stay.
+/// From now on SIGINT and SIGTERM end this process after everything went that
+/// would stay. Not SIGHUP, which `nohup` asks to be ignored.
 ///
 /// # Errors
 /// If the signals cannot be taken over.
@@ -127,7 +127,7 @@ pub fn go_when_interrupted() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
     let mut signals = Vec::new();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
         signals.push((kind, signal(kind)?));
     }
     drop(entered);
@@ -140,6 +140,7 @@ pub fn go_when_interrupted() -> io::Result<()> {
         // Never given back: who wants to make or remove something waits for the end.
         let all = remains();
         all.iter().rev().for_each(Remains::remove);
+        eprintln!("interrupted; what was made for the run is removed");
         // As a shell says it.
         std::process::exit(128 + kind.as_raw_value())
     };

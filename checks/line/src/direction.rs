@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use limosa_sim::datagram::Wire;
+use limosa_sim::link::Refused;
 use limosa_sim::random::{Random, Seed};
 use limosa_sim::{Link, LinkSettings};
 use limosa_transport::Time;
@@ -22,6 +23,12 @@ pub struct Figures {
     pub entered: u64,
     /// Packets dropped because the queue was full.
     pub queue_full: u64,
+    /// Those of UDP among the ones that were sent into it.
+    pub entered_udp: u64,
+    /// Those of UDP among the ones that the full queue dropped.
+    pub queue_full_udp: u64,
+    /// How long the queue was when the last packet came, in time.
+    pub queue: Duration,
     /// Packets lost at random.
     pub lost: u64,
     /// Packets that came out of it.
@@ -57,6 +64,15 @@ impl Packet {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether it is one of UDP over IPv4.
+    #[must_use]
+    pub fn is_udp(&self) -> bool {
+        /// Where an IPv4 header names the protocol, and how it names UDP
+        /// (RFC 791; IANA, Protocol Numbers).
+        const PROTOCOL: (usize, u8) = (9, 17);
+        self.0.first().is_some_and(|byte| byte >> 4 == 4) && self.0.get(PROTOCOL.0) == Some(&PROTOCOL.1)
     }
 }
 
@@ -106,8 +122,14 @@ impl Direction {
     /// moment it was meant for.
     pub fn take(&mut self, now: Time, delayed: Duration, bytes: &[u8]) {
         self.note_lateness(delayed);
-        // Where it went is in the link's counters.
-        let _ = self.link.send(now, Packet(bytes.into()));
+        self.figures.queue = self.link.backlog(now);
+        let packet = Packet(bytes.into());
+        let udp = u64::from(packet.is_udp());
+        self.figures.entered_udp += udp;
+        // Where it went is in the link's counters, but not whose it was.
+        if self.link.send(now, packet) == Err(Refused::QueueFull) {
+            self.figures.queue_full_udp += udp;
+        }
     }
 
     /// The next packet whose time has come by `now`.

@@ -55,7 +55,29 @@ fn fifty_milliseconds_of_packets_find_room_and_the_next_does_not() {
         direction.take(Time::ZERO, Duration::ZERO, &packet(number, 1250));
     }
     assert_eq!(direction.figures().queue_full, 99);
+    assert_eq!(direction.figures().queue, Duration::from_micros(50_100));
     assert_eq!(drain(&mut direction, END).len(), 501);
+}
+
+#[test]
+fn whose_packets_the_full_queue_dropped_is_told() {
+    let mut direction = Direction::new(settings(100, 10, 0.0), Seed(1));
+    let udp = |number| {
+        let mut bytes = packet(number, 1250);
+        (bytes[0], bytes[9]) = (0x45, 17);
+        bytes
+    };
+    // Room for 501, of which TCP, or whatever it is, takes 300.
+    for number in 0..300 {
+        direction.take(Time::ZERO, Duration::ZERO, &packet(number, 1250));
+    }
+    for number in 300..600 {
+        direction.take(Time::ZERO, Duration::ZERO, &udp(number));
+    }
+    direction.take(Time::ZERO, Duration::ZERO, &packet(600, 1250));
+    let figures = direction.figures();
+    assert_eq!((figures.entered, figures.queue_full), (601, 100));
+    assert_eq!((figures.entered_udp, figures.queue_full_udp), (300, 99));
 }
 
 #[test]
