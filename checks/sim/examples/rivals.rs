@@ -3,8 +3,10 @@
 //! of 120 s; what misses its bar is bold.
 //!
 //! ```text
-//! cargo run -p limosa-sim --release --example rivals [cubic|bbr|alike]
+//! cargo run -p limosa-sim --release --example rivals [cubic|bbr|alike] [LINE]...
 //! ```
+//!
+//! A LINE such as `100mbit,10ms,queue=1bdp` is asked for instead of the usual ones.
 
 use std::error::Error;
 use std::ops::RangeInclusive;
@@ -16,6 +18,9 @@ use limosa_sim::{FlowPlan, LineSettings, Scenario};
 
 const RUN: Duration = Duration::from_secs(120);
 const SEEDS: RangeInclusive<u64> = 1..=5;
+/// The lines beside other kinds, and their queues.
+const LINES: [&str; 2] = ["200mbit,50ms", "1gbit,20ms"];
+const QUEUES: [&str; 4] = ["0.5bdp", "1bdp", "2bdp", "4bdp"];
 /// What joins late does so after so long.
 const LATE: Duration = Duration::from_secs(5);
 /// The bars: what `fair` takes of the line, what it leaves of half of what the
@@ -27,10 +32,14 @@ const EVEN_AT_TEN_TO_ONE: f64 = 0.85;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let wanted = std::env::args().nth(1);
+    let mut lines: Vec<String> = std::env::args().skip(2).collect();
+    if lines.is_empty() {
+        lines = LINES.iter().flat_map(|line| QUEUES.map(|queue| format!("{line},queue={queue}"))).collect();
+    }
     let wants = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
     for (name, kind) in [("cubic", Kind::Cubic), ("bbr", Kind::Bbr)] {
         if wants(name) {
-            beside(name, kind)?;
+            beside(name, kind, &lines)?;
         }
     }
     if wants("alike") {
@@ -39,30 +48,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn beside(name: &str, kind: Kind) -> Result<(), Box<dyn Error>> {
+fn beside(name: &str, kind: Kind, lines: &[String]) -> Result<(), Box<dyn Error>> {
     println!("| beside {name} | who is first | fair has | {name} has | of half of what it has alone | own loss |");
     println!("|---|---|---|---|---|---|");
-    for text in ["200mbit,50ms", "1gbit,20ms"] {
-        for queue in ["0.5bdp", "1bdp", "2bdp", "4bdp"] {
-            let line: LineSettings = format!("{text},queue={queue}").parse()?;
-            let alone = middle(runs(&line, &[FlowPlan::new(kind)]).iter().map(|o| share(o, 0)).collect());
-            for late in [0, 1] {
-                let mut plans = [FlowPlan::fair(), FlowPlan::new(kind)];
-                plans[late] = plans[late].clone().starting(LATE);
-                let outcomes = runs(&line, &plans);
-                let median = |figure: fn(&Outcome) -> f64| middle(outcomes.iter().map(figure).collect());
-                let (ours, theirs) = (median(|o| share(o, 0)), median(|o| share(o, 1)));
-                let loss = median(|o| o.flows[0].own_loss());
-                let left = theirs / (alone / 2.0);
-                println!(
-                    "| {text}, {queue} | {} | {} | {:.0} % | {} | {:.2} % |",
-                    if late == 0 { name } else { "fair" },
-                    barred(ours, TAKEN),
-                    theirs * 100.0,
-                    barred(left, LEFT),
-                    loss * 100.0,
-                );
-            }
+    for text in lines {
+        let line: LineSettings = text.parse()?;
+        let text = text.replace(",queue=", ", ");
+        let alone = middle(runs(&line, &[FlowPlan::new(kind)]).iter().map(|o| share(o, 0)).collect());
+        for late in [0, 1] {
+            let mut plans = [FlowPlan::fair(), FlowPlan::new(kind)];
+            plans[late] = plans[late].clone().starting(LATE);
+            let outcomes = runs(&line, &plans);
+            let median = |figure: fn(&Outcome) -> f64| middle(outcomes.iter().map(figure).collect());
+            let (ours, theirs) = (median(|o| share(o, 0)), median(|o| share(o, 1)));
+            let loss = median(|o| o.flows[0].own_loss());
+            let left = theirs / (alone / 2.0);
+            println!(
+                "| {text} | {} | {} | {:.0} % | {} | {:.2} % |",
+                if late == 0 { name } else { "fair" },
+                barred(ours, TAKEN),
+                theirs * 100.0,
+                barred(left, LEFT),
+                loss * 100.0,
+            );
         }
     }
     println!();
