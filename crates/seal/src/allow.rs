@@ -127,8 +127,8 @@ impl AlgorithmSet {
     ///
     /// # Errors
     /// If the set does not hold it for that.
-    pub fn envelope_suite(self, suite: Suite) -> Result<CipherSuite, NotAllowed> {
-        self.check(suite, self.envelope_suites()).map(CipherSuite)
+    pub fn envelope_suite(self, suite: Suite) -> Result<EnvelopeSuite, NotAllowed> {
+        self.check(suite, self.envelope_suites()).map(EnvelopeSuite)
     }
 
     /// Proof that passphrases may be stretched in this way.
@@ -186,6 +186,30 @@ impl CipherSuite {
             Suite::Aes256Cfb => Construction::EncryptThenMac(&cipher::AES_256),
             Suite::Unencrypted => Construction::Mac,
         }
+    }
+}
+
+/// A suite that the allow-list holds for files at rest: AES in GCM with the
+/// shortest or the longest key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnvelopeSuite(Suite);
+
+impl EnvelopeSuite {
+    /// The suite, as headers name it.
+    #[must_use]
+    pub const fn suite(self) -> Suite {
+        self.0
+    }
+
+    /// Length of its key, bytes.
+    #[must_use]
+    pub const fn key_len(self) -> usize {
+        self.0.key_bits() as usize / 8
+    }
+
+    pub(crate) fn aead(self) -> &'static aead::Algorithm {
+        // There are no others: see `AlgorithmSet::envelope_suites`.
+        if self.0 == Suite::Aes128Gcm { &aead::AES_128_GCM } else { &aead::AES_256_GCM }
     }
 }
 

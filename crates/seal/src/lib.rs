@@ -25,7 +25,7 @@ pub mod schedule;
 mod secret;
 mod stretch;
 
-pub use allow::{AlgorithmSet, CipherSuite, NotAllowed, PassphraseScheme};
+pub use allow::{AlgorithmSet, CipherSuite, EnvelopeSuite, NotAllowed, PassphraseScheme};
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumHasher, UnknownChecksum};
 pub use content::{ContentAlgorithm, ContentHasher, ContentTree};
 pub use secret::{Secret, SecretBytes, fill_random, keep_from_core_dumps, random};

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use limosa_seal::password::PasswordError;
-use limosa_seal::{AlgorithmSet, Checksum, SecretBytes};
+use limosa_seal::{AlgorithmSet, Checksum, SecretBytes, Stretch};
 use limosa_wire::setup::{ContentDigest, Suite, SuiteMode};
 
 const SET: AlgorithmSet = AlgorithmSet::Approved;
@@ -58,6 +58,20 @@ fn what_can_be_chosen_is_approved_or_refused() {
     }
 }
 
+/// Files at rest are sealed by AES in GCM alone, and their passphrases stretched
+/// by PBKDF2 (SP 800-132) where only approved algorithms may be used.
+#[test]
+fn envelopes_are_of_approved_algorithms_alone() {
+    for suite in Suite::ALL {
+        let held = AlgorithmSet::Ordinary.envelope_suite(*suite).is_ok();
+        assert_eq!(SET.envelope_suite(*suite).is_ok(), held, "{suite}");
+        assert!(!held || suite.mode() == SuiteMode::Gcm, "{suite}");
+    }
+    let argon = Stretch::Argon2id { memory_kib: 64 << 10, passes: 3, lanes: 4 };
+    assert!(AlgorithmSet::Ordinary.passphrase(argon).is_ok() && SET.passphrase(argon).is_err());
+    assert!(SET.passphrase(Stretch::Pbkdf2 { rounds: 600_000 }).is_ok());
+}
+
 /// PBKDF2 (SP 800-132) is approved, Argon2id is not.
 #[test]
 fn passwords_are_hashed_and_taken_by_the_approved_scheme_alone() {
@@ -93,7 +107,7 @@ const NAMED: &[(&str, bool)] = &[
 
 /// What is not approved may be named in these files only: those whose choices
 /// pass the allow-list.
-const GATED: &[&str] = &["checksum.rs", "content.rs", "password.rs"];
+const GATED: &[&str] = &["checksum.rs", "content.rs", "stretch.rs"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

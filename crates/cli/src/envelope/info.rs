@@ -10,7 +10,6 @@ use limosa_seal::identity::hex;
 use limosa_storage::local::{Confinement, LocalStore};
 use limosa_storage::{FollowLinks, Store};
 use limosa_wire::Code;
-use limosa_wire::setup::Suite;
 use serde_json::{Value, json};
 
 use crate::arguments::{InfoArguments, TellingArguments};
@@ -47,11 +46,7 @@ fn look(file: &Path) -> Result<(Header, Sealed), CommandFailure> {
 }
 
 fn cipher(header: &Header) -> &'static str {
-    match header.preamble().suite.suite() {
-        Suite::Aes128Gcm => "aes-128-gcm",
-        Suite::Aes192Gcm => "aes-192-gcm",
-        Suite::Aes256Gcm => "aes-256-gcm",
-    }
+    header.preamble().suite.suite().name()
 }
 
 fn copies(header: &Header) -> &'static str {

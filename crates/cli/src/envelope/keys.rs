@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use limosa_seal::envelope::{
     Envelope, EnvelopeError, Identity, Keyring, Layout, MasterKey, Recipient, SlotFor, StretchedPassphrase,
 };
-use limosa_seal::{CipherSuite, Secret, SecretBytes};
+use limosa_seal::{EnvelopeSuite, Secret, SecretBytes};
 use limosa_wire::Code;
 
 use crate::arguments::{
@@ -37,7 +37,7 @@ impl SealingKeys {
     }
 
     /// The envelope of one new file.
-    pub(super) fn envelope(&self, suite: CipherSuite, layout: Layout) -> Result<Envelope, EnvelopeError> {
+    pub(super) fn envelope(&self, suite: EnvelopeSuite, layout: Layout) -> Result<Envelope, EnvelopeError> {
         let mut envelope = Envelope::create(suite, layout, [0; 16], SET);
         self.add_to(&mut envelope)?;
         Ok(envelope)

@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write};
 
-use limosa_seal::CipherSuite;
+use limosa_seal::EnvelopeSuite;
 use limosa_seal::envelope::{Envelope, EnvelopeError, Layout, SealingWriter, StreamError};
 use limosa_storage::{FollowLinks, ReadFile, Store};
 use limosa_wire::Code;
@@ -28,7 +28,7 @@ const HOLE: u64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Sealing {
     keys: SealingKeys,
-    suite: CipherSuite,
+    suite: EnvelopeSuite,
     layout: Layout,
     place: Place,
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::{hkdf, hmac};
 use zeroize::Zeroizing;
 
 use crate::schedule::expand;
-use crate::{CipherSuite, Secret};
+use crate::{EnvelopeSuite, Secret};
 
 /// A point of P-256, uncompressed (SEC 1, section 2.3.3).
 pub(super) const POINT: usize = 65;
@@ -25,7 +25,7 @@ const BASE_MODE: u8 = 0;
 pub(super) struct HpkeFailed;
 
 /// The cipher's number in RFC 9180, section 7.3, within the suite's name.
-fn suite_name(cipher: CipherSuite) -> [u8; 10] {
+fn suite_name(cipher: EnvelopeSuite) -> [u8; 10] {
     let aead = if cipher.key_len() == 16 { 1 } else { 2 };
     [b'H', b'P', b'K', b'E', 0x00, 0x10, 0x00, 0x01, 0x00, aead]
 }
@@ -70,14 +70,14 @@ pub(super) fn shared_secret(
 
 /// Key and nonce for the first message, which here is the only one.
 pub(super) struct Context {
-    cipher: CipherSuite,
+    cipher: EnvelopeSuite,
     key: Secret<32>,
     nonce: [u8; NONCE_LEN],
 }
 
 impl Context {
     /// The key schedule of base mode.
-    pub(super) fn new(shared: &Secret<32>, info: &[u8], cipher: CipherSuite) -> Self {
+    pub(super) fn new(shared: &Secret<32>, info: &[u8], cipher: EnvelopeSuite) -> Self {
         let suite = suite_name(cipher);
         let psk_id = labeled_hash(&suite, b"psk_id_hash", b"");
         let info = labeled_hash(&suite, b"info_hash", info);
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn both_sides_come_to_what_the_vectors_say() {
         for vector in VECTORS {
-            let cipher = AlgorithmSet::Approved.suite(vector.suite).unwrap();
+            let cipher = AlgorithmSet::Approved.envelope_suite(vector.suite).unwrap();
             let encapsulated = bytes(vector.encapsulated).try_into().unwrap();
             let point = bytes(vector.recipient_point).try_into().unwrap();
             let sides = [(vector.ephemeral, &point), (vector.recipient, &encapsulated)];

@@ -19,7 +19,7 @@ use super::layout::SegmentNumber;
 use super::preamble::{PREAMBLE, Preamble};
 use super::slot::{WRAPPED, Wrapped};
 use crate::schedule::expand;
-use crate::{AlgorithmSet, CipherSuite, Secret};
+use crate::{AlgorithmSet, EnvelopeSuite, Secret};
 
 /// A group is `2^GROUP_BITS` segments.
 pub(super) const GROUP_BITS: u32 = 20;
@@ -28,7 +28,7 @@ const HEADER: &[u8] = b"limosa envelope header";
 const SEGMENTS: &[u8] = b"limosa envelope segments";
 
 /// What wraps file keys, whatever seals the content.
-pub(super) fn wrapping_suite(set: AlgorithmSet) -> CipherSuite {
+pub(super) fn wrapping_suite(set: AlgorithmSet) -> EnvelopeSuite {
     set.envelope_suite(Suite::Aes256Gcm).expect("both sets hold AES-256-GCM")
 }
 
@@ -37,7 +37,7 @@ pub(super) fn wrapping_suite(set: AlgorithmSet) -> CipherSuite {
 pub(super) struct FileKey {
     secret: Secret<32>,
     root: hkdf::Prk,
-    suite: CipherSuite,
+    suite: EnvelopeSuite,
 }
 
 impl FileKey {
@@ -65,7 +65,7 @@ impl FileKey {
 #[derive(Clone, Debug)]
 pub(super) struct SegmentKeys {
     root: hkdf::Prk,
-    suite: CipherSuite,
+    suite: EnvelopeSuite,
 }
 
 /// The group a segment belongs to.
@@ -104,7 +104,7 @@ pub(super) fn key_for_file<const N: usize>(secret: &Secret<32>, preamble: &Pream
 }
 
 /// Wraps a file key by AES-256-GCM under a nonce that the library draws.
-pub(super) fn wrap(key: &Secret<32>, with: &Secret<32>, aad: &[u8], cipher: CipherSuite) -> Wrapped {
+pub(super) fn wrap(key: &Secret<32>, with: &Secret<32>, aad: &[u8], cipher: EnvelopeSuite) -> Wrapped {
     let with = RandomizedNonceKey::new(cipher.aead(), with.expose()).expect("32 bytes are a key of AES-256");
     let mut wrapped = [0; WRAPPED];
     let (message, room) = wrapped.split_at_mut(32);
@@ -115,7 +115,7 @@ pub(super) fn wrap(key: &Secret<32>, with: &Secret<32>, aad: &[u8], cipher: Ciph
 }
 
 /// The file key, if it was wrapped under this one.
-pub(super) fn unwrap(wrapped: &Wrapped, with: &Secret<32>, aad: &[u8], cipher: CipherSuite) -> Option<Secret<32>> {
+pub(super) fn unwrap(wrapped: &Wrapped, with: &Secret<32>, aad: &[u8], cipher: EnvelopeSuite) -> Option<Secret<32>> {
     let with = UnboundKey::new(cipher.aead(), with.expose()).expect("32 bytes are a key of AES-256");
     let mut key = zeroize::Zeroizing::new(wrapped.key);
     let nonce = Nonce::assume_unique_for_key(wrapped.nonce);

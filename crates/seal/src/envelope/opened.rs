@@ -12,7 +12,7 @@ use super::slot::{
     LONGEST, MAX_PASSPHRASE_SLOTS, MAX_SLOTS, Slot, SlotKind, bind_master, bind_passphrase, bind_recipient,
 };
 use super::table::SlotTable;
-use crate::{AlgorithmSet, CipherSuite, Secret};
+use crate::{AlgorithmSet, EnvelopeSuite, Secret};
 
 /// Whom a slot is for.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ pub struct Envelope {
 impl Envelope {
     /// A new envelope: a fresh file key and no slots yet.
     #[must_use]
-    pub fn create(suite: CipherSuite, layout: Layout, context: [u8; 16], set: AlgorithmSet) -> Self {
+    pub fn create(suite: EnvelopeSuite, layout: Layout, context: [u8; 16], set: AlgorithmSet) -> Self {
         let preamble = Preamble::new(suite, layout, context);
         let key = FileKey::new(Secret::random(), &preamble);
         Self { preamble, key, table: SlotTable { generation: 1, slots: Vec::new() }, copies: Copies::Both, set }

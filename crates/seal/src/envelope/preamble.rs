@@ -6,7 +6,7 @@ use limosa_wire::setup::Suite;
 
 use super::error::EnvelopeError;
 use super::layout::Layout;
-use crate::{AlgorithmSet, CipherSuite, random};
+use crate::{AlgorithmSet, EnvelopeSuite, random};
 
 /// How an envelope begins: no text, and not what a transfer in text mode lets
 /// pass.
@@ -26,7 +26,7 @@ pub struct FileId(pub [u8; 16]);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preamble {
     /// What seals the segments.
-    pub suite: CipherSuite,
+    pub suite: EnvelopeSuite,
     /// Where what lies.
     pub layout: Layout,
     /// The file's name among all files.
@@ -39,7 +39,7 @@ pub struct Preamble {
 impl Preamble {
     /// The preamble of a new file.
     #[must_use]
-    pub fn new(suite: CipherSuite, layout: Layout, context: [u8; 16]) -> Self {
+    pub fn new(suite: EnvelopeSuite, layout: Layout, context: [u8; 16]) -> Self {
         Self { suite, layout, file: FileId(random()), context }
     }
 

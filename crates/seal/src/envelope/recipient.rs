@@ -15,7 +15,7 @@ use super::pem;
 use super::slot::WRAPPED;
 use crate::content::sha256_bytes;
 use crate::identity::hex;
-use crate::{CipherSuite, Secret};
+use crate::{EnvelopeSuite, Secret};
 
 const PUBLIC: &str = "PUBLIC KEY";
 const PRIVATE: &str = "PRIVATE KEY";
@@ -89,7 +89,7 @@ impl Recipient {
         key: &Secret<32>,
         info: &[u8],
         aad: &[u8],
-        cipher: CipherSuite,
+        cipher: EnvelopeSuite,
     ) -> ([u8; ENCAPSULATED], [u8; WRAPPED]) {
         let ephemeral = Identity::generate();
         let encapsulated = ephemeral.public.point;
@@ -158,7 +158,7 @@ impl Identity {
         (encapsulated, wrapped): (&[u8; ENCAPSULATED], &[u8; WRAPPED]),
         info: &[u8],
         aad: &[u8],
-        cipher: CipherSuite,
+        cipher: EnvelopeSuite,
     ) -> Option<Secret<32>> {
         let shared = shared_secret(&self.key, encapsulated, encapsulated, &self.public.point).ok()?;
         let mut wrapped = Zeroizing::new(*wrapped);
