@@ -516,38 +516,6 @@ fn small_files_and_directories_share_operations() {
     assert!(operations.get() < 60, "{} operations", operations.get());
 }
 
-/// More small directories than a page holds, and than are entered by the
-/// operation that lists it. One that is gone by its turn is told as such.
-#[test]
-fn small_directories_are_entered_many_at_a_time() {
-    const DIRECTORIES: usize = 5000;
-    let store = std::sync::Arc::new(MemoryStore::new());
-    directory(&store, "t");
-    for number in 0..DIRECTORIES {
-        directory(&store, &format!("t/{number}"));
-        file(&store, &format!("t/{number}/file"), &bytes(number as u64, 10));
-    }
-    let operations = std::rc::Rc::new(std::cell::Cell::new(0));
-    let (count, meddled) = (operations.clone(), store.clone());
-    let mut gone = None;
-    let line = Line::new(Sender::new(config(&["t"])), taking(true), &*store, 3).meddling(move |work| {
-        let walks = matches!(work, SourceWork::EnterDirectory { .. } | SourceWork::List { .. });
-        count.set(count.get() + usize::from(walks || matches!(work, SourceWork::EnterAhead { .. })));
-        if let (SourceWork::EnterAhead { names, .. }, None) = (work, &gone) {
-            let name = gone.insert(names.last().expect("something to enter").to_string());
-            meddled.remove(&path(&format!("t/{name}/file"))).expect("removed");
-            meddled.remove_directory(&path(&format!("t/{name}"))).expect("removed");
-        }
-    });
-    let line = line.run();
-    let summary = line.sender.summary();
-    assert_eq!((summary.settled as usize, summary.failed), (1 + 2 * (DIRECTORIES - 1), 1));
-    let vanished =
-        |event: &&Event| matches!(event, Event::Failed { failure, .. } if failure.code == Code::SOURCE_VANISHED);
-    assert_eq!(line.events.iter().filter(vanished).count(), 1);
-    assert!(operations.get() < 40, "{} operations", operations.get());
-}
-
 /// Files of which few have room in one operation: what had none is read by a
 /// later one.
 #[test]
