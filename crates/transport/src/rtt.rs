@@ -50,6 +50,12 @@ impl Rtt {
         (self.base() / 8).clamp(SHORTEST_INTERVAL, Duration::from_secs(1))
     }
 
+    /// How often the peer should report of the first packets of a path, where
+    /// what becomes of them decides how to go on.
+    pub(crate) fn first_report_interval(&self) -> Duration {
+        (self.base() / 32).max(SHORTEST_INTERVAL).min(self.report_interval())
+    }
+
     /// How long after it was sent a datagram's fate should be known here.
     pub(crate) fn verdict_after(&self) -> Duration {
         self.estimate() * 11 / 10 + 2 * self.report_interval()
@@ -67,5 +73,16 @@ mod tests {
         rtt.sample(Duration::from_millis(80));
         assert_eq!(rtt.estimate(), Duration::from_millis(80));
         assert_eq!(rtt.report_interval(), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn of_the_first_packets_reports_may_come_more_often() {
+        let asked = |millis: u64| {
+            let rtt = Rtt::new(Some(Duration::from_millis(millis)));
+            (rtt.first_report_interval().as_micros(), rtt.report_interval().as_micros())
+        };
+        assert_eq!(asked(20), (5_000, 5_000));
+        assert_eq!(asked(100), (5_000, 12_500));
+        assert_eq!(asked(320), (10_000, 40_000));
     }
 }

@@ -87,6 +87,8 @@ pub(crate) struct Sending {
     stamped: VecDeque<Sent>,
     next_stamp: Time,
     next_floor: Time,
+    /// Until when the path counts as new; none until it is confirmed.
+    new_until: Option<Time>,
     next_look: Time,
     /// Highest number that the peer reported.
     reported: Option<u64>,
@@ -125,6 +127,7 @@ impl Sending {
             stamped: VecDeque::with_capacity(STAMPED),
             next_stamp: now,
             next_floor: now,
+            new_until: None,
             next_look: now,
             reported: None,
             state_at: PeerTime(0),
@@ -147,6 +150,7 @@ impl Sending {
             self.rtt.sample(rtt);
         }
         self.law.on_path(now, Some(self.rtt.base()));
+        self.new_until = Some(now + self.rtt.base() / 8);
         self.pacer.reset(now);
         self.train = None;
     }
@@ -224,8 +228,15 @@ impl Sending {
             return None;
         }
         self.next_floor = now + (self.rtt.base() / 6).max(Duration::from_millis(1));
-        let interval = self.rtt.report_interval().as_micros();
-        Some((PacketNumber::new(self.ring.floor())?, u64::try_from(interval).unwrap_or(u64::MAX)))
+        let micros = u64::try_from(self.wanted_interval(now).as_micros()).unwrap_or(u64::MAX);
+        Some((PacketNumber::new(self.ring.floor())?, micros))
+    }
+
+    /// How often the peer should report at `now`: sooner while a given rate has
+    /// just been begun with, for more is sent of it than the path may carry.
+    fn wanted_interval(&self, now: Time) -> Duration {
+        let new = self.new_until.is_none_or(|until| now < until);
+        if new && self.limits.target.is_some() { self.rtt.first_report_interval() } else { self.rtt.report_interval() }
     }
 
     /// Whether to look, by a probe, at a receiver that was full.
@@ -307,6 +318,18 @@ mod tests {
             sending.begin_burst(Time::from_micros(1)).pace
         };
         assert_eq!(pace(9_000), pace(limosa_wire::datagram::MIN_PACKET));
+    }
+
+    #[test]
+    fn reports_of_the_beginning_of_a_given_rate_are_asked_for_sooner() {
+        let target = Some("1gbit".parse().unwrap());
+        let limits = RateLimits { target, cap: Rate::UNLIMITED };
+        let mut sending = Sending::new(Time::ZERO, &Config { limits, ..Config::server(SessionId(1), 0) });
+        let mut asked = |millis: u64| sending.floor_due(Time::from_micros(millis * 1_000)).map(|(_, micros)| micros);
+        assert_eq!(asked(0), Some(5_000));
+        sending.on_path(Time::from_micros(1), Some(Duration::from_millis(320)), false, 1_500);
+        let mut asked = |millis: u64| sending.floor_due(Time::from_micros(millis * 1_000)).map(|(_, micros)| micros);
+        assert_eq!([asked(17), asked(18), asked(71)], [Some(10_000), None, Some(40_000)]);
     }
 
     #[test]

@@ -54,9 +54,10 @@ const IN_FLIGHT_RTT: f64 = 0.015;
 const IN_FLIGHT_QUEUE: f64 = 0.012;
 /// And for so many reports in a row that may be lost.
 const REPORTS: f64 = 8.0;
-/// In start-up, a given rate that is not borne out yet is sent for so many
-/// seconds beyond a round trip.
-const ON_TRUST: f64 = 0.005;
+/// In start-up, what is begun with of a given rate is sent for this part of a
+/// round trip and so many seconds beyond one: until one of two reports must have
+/// come.
+const ON_TRUST: (f64, f64) = (1.0 / 16.0, 0.010);
 /// A pace below this share of what the law wants is the limits' doing.
 const CAPPED: f64 = 0.97;
 
@@ -133,7 +134,7 @@ impl Fair {
     fn startup_in_flight(&self) -> f64 {
         let rtt = self.meter.base_rtt();
         let time = match &self.phase {
-            Phase::Startup(startup) if startup.is_on_trust() => rtt + ON_TRUST,
+            Phase::Startup(startup) if startup.is_on_trust() => rtt + ON_TRUST.0 * rtt + ON_TRUST.1,
             _ => 1.5 * rtt + 0.03,
         };
         self.pace * time + 64.0 * self.meter.packet()

@@ -22,23 +22,23 @@ const GROWTH_AFAR: f64 = 8.0;
 const AFAR: f64 = 1.0 / 4.0;
 /// How far above the hint of the trains the rate may go.
 const HINT_MARGIN: f64 = 1.08;
-/// Part of a given rate to begin with: what arrives of it shows whether the
-/// line carries the rest.
-const TOLD: f64 = 0.5;
-/// Round trips of at most so many seconds begin with all of a given rate. It may
-/// be more than the line carries, so until that part of it arrives little more
-/// than a round trip of it is in flight.
-const NEAR: f64 = 0.02;
+/// A given rate may be more than the line carries. As much of it is begun with
+/// as leaves a queue of so many seconds after a round trip if the line carries
+/// half of it; what arrives shows whether it carries the rest.
+const TOLD_QUEUE: f64 = 0.025;
+/// For so many round trips what the line was seen to carry less than was sent
+/// bounds the rate while the trains do not.
+const CARRIED: f64 = 1.2;
 /// Packets of a train, at least and at most.
 const TRAIN: (f64, f64) = (16.0, 96.0);
 /// Below this queue in seconds loss is not of our making.
 const QUIET: f64 = 0.000_6;
 /// Delivery that does not keep up with sending by this factor fills a queue.
 const LAGGING: f64 = 0.85;
-/// So many reports in a row must show an end; of packets sent less than so many
-/// intervals apart they count as one.
+/// So many reports in a row must show an end; of packets sent less than this
+/// part of a round trip apart, or of eight intervals, they count as one.
 const ENOUGH: u32 = 2;
-const APART: f64 = 0.2;
+const APART: f64 = 1.0 / 40.0;
 /// A queue that falls by so much of the time that passes is not ours: the line
 /// has stood still for a moment.
 const FALLING: f64 = 0.25;
@@ -63,8 +63,12 @@ const DOUBTFUL: f64 = 0.002;
 pub(super) struct Startup {
     rate: f64,
     best: f64,
-    /// All of a given rate was begun with.
-    trusting: bool,
+    /// The given rate that was begun with, until what arrives of it has shown
+    /// whether the line carries it.
+    given: Option<f64>,
+    /// What arrived where that was more than the line carries, and until when it
+    /// counts.
+    carried: Option<(f64, Time)>,
     signs: Signs,
     quiet_loss: LossCount,
     /// Delivery when it last grew, and when that was.
@@ -80,10 +84,10 @@ impl Startup {
         let time = rtt.max(FIRST_FLIGHT_TIME);
         let packets = (FIRST_RATE * time / packet).clamp(FIRST_FLIGHT.0, FIRST_FLIGHT.1);
         let first = packets * packet / time;
-        let near = rtt <= NEAR;
-        let part = if near { 1.0 } else { TOLD };
-        let told = target.map_or(0.0, |target| part * target);
-        Self { trusting: near && told > first, ..Self::from_rate(now, first.max(told)) }
+        let part = (0.5 + 0.5 * TOLD_QUEUE / rtt).min(1.0);
+        let given = target.filter(|target| part * target > first);
+        let rate = given.map_or(first, |given| part * given);
+        Self { given, ..Self::from_rate(now, rate) }
     }
 
     /// From a rate known to pass.
@@ -91,7 +95,8 @@ impl Startup {
         Self {
             rate,
             best: 0.0,
-            trusting: false,
+            given: None,
+            carried: None,
             signs: Signs::default(),
             quiet_loss: LossCount::default(),
             grown: None,
@@ -104,9 +109,9 @@ impl Startup {
         self.rate
     }
 
-    /// Whether the rate was given, and too little arrives yet to bear it out.
+    /// Whether the rate was given, and nothing has borne it out yet.
     pub(super) fn is_on_trust(&self) -> bool {
-        self.trusting && self.best < TOLD * self.rate
+        self.given.is_some()
     }
 
     /// Packets of the train that is due at `now`, 0 for none.
@@ -115,11 +120,16 @@ impl Startup {
         if now < self.next_train {
             return 0;
         }
-        (pace * rtt / 8.0 / packet).clamp(TRAIN.0, TRAIN.1) as u32
+        (pace * self.between_trains(rtt) / 2.0 / packet).clamp(TRAIN.0, TRAIN.1) as u32
     }
 
     pub(super) fn on_train_sent(&mut self, now: Time, rtt: f64) {
-        self.next_train = later(now, rtt / 4.0);
+        self.next_train = later(now, self.between_trains(rtt));
+    }
+
+    /// What is on trust is to be judged soon.
+    fn between_trains(&self, rtt: f64) -> f64 {
+        if self.is_on_trust() { rtt / 8.0 } else { rtt / 4.0 }
     }
 
     /// Follows delivery; the share of the line once its end was found.
@@ -130,6 +140,7 @@ impl Startup {
         }
         self.best = self.best.max(s.delivered);
         let loss = self.quiet_loss.rate().min(BELIEVED);
+        self.judge_given(s);
         let Some(end) = self.end(s, threshold, loss, limited) else {
             if self.signs.count < ENOUGH {
                 self.ended = None;
@@ -148,10 +159,30 @@ impl Startup {
         Some(self.leave(s.now, loss, doubtful))
     }
 
+    /// Goes on with all of a given rate once the first of it arrives as fast as
+    /// it was sent; else with what arrives, for what is lost of more is our own
+    /// doing.
+    fn judge_given(&mut self, s: &Sample) {
+        let Some(given) = self.given.filter(|_| s.sent >= LAGGING * self.rate) else { return };
+        self.given = None;
+        // What was sent seems faster than the rate where the newest is of a train.
+        let lags = s.passed < LAGGING * s.sent.min(self.rate);
+        // More is lost than a line loses: a full buffer dropped it.
+        let dropped = BaselineLoss::new(BELIEVED).excess(s.loss, s.packets, true) > 0.0;
+        if !lags && !dropped {
+            self.rate = given;
+            return;
+        }
+        let arrived = if dropped { s.passed * (1.0 - s.loss) } else { s.passed };
+        self.carried = Some((arrived, later(s.now, CARRIED * s.base_rtt)));
+        self.rate = given.min(HINT_MARGIN * arrived);
+    }
+
     fn grow(&mut self, s: &Sample, hint: Option<f64>, loss: f64) {
         let sent = s.delivered / (1.0 - loss);
         self.rate = self.rate.max(GROWTH * sent);
-        if let Some(hint) = hint {
+        let carried = self.carried.filter(|(_, until)| s.now < *until).map(|(rate, _)| rate);
+        if let Some(hint) = hint.or(carried) {
             self.rate = self.rate.max((GROWTH_AFAR * sent).min(AFAR * hint));
             self.rate = self.rate.min(HINT_MARGIN * hint.max(s.delivered));
         }
@@ -218,9 +249,10 @@ impl Signs {
     /// What was sent in one go tells of one moment, however many reports it is
     /// spread over.
     fn add(&mut self, s: &Sample, sign: bool) {
+        let apart = APART * s.base_rtt.max(8.0 * s.interval);
         if !sign {
             *self = Self::default();
-        } else if self.newest.is_none_or(|newest| seconds_since(s.newest, newest) > APART * s.interval) {
+        } else if self.newest.is_none_or(|newest| seconds_since(s.newest, newest) > apart) {
             self.count += 1;
             self.newest = Some(s.newest);
         }
@@ -271,11 +303,48 @@ mod tests {
         assert!((packets(1.0) - 256.0).abs() < 1e-9);
     }
 
+    fn given(rtt: f64) -> Startup {
+        Startup::new(Time::ZERO, rtt, 1500.0, Some(125e6))
+    }
+
     #[test]
-    fn a_given_rate_is_begun_with_in_full_only_where_too_much_shows_soon() {
-        let told = |rtt: f64| Startup::new(Time::ZERO, rtt, 1500.0, Some(125e6)).rate() / 1e6;
-        assert!((told(0.1) - 62.5).abs() < 1e-6 && (told(0.021) - 62.5).abs() < 1e-6);
-        assert!((told(0.01) - 125.0).abs() < 1e-6);
+    fn of_a_given_rate_as_much_is_begun_with_as_shows_in_time_to_be_too_much() {
+        let begun = |rtt: f64| given(rtt).rate() / 1e6;
+        assert!((begun(0.01) - 125.0).abs() < 1e-6 && (begun(0.025) - 125.0).abs() < 1e-6);
+        assert!((begun(0.05) - 93.75).abs() < 1e-6 && (begun(0.1) - 78.125).abs() < 1e-6);
+        let excess = 2.0 * (begun(1.0) / 125.0) - 1.0;
+        assert!((excess * 1.0 - TOLD_QUEUE).abs() < 1e-9, "of twice the line, for a second");
+    }
+
+    #[test]
+    fn a_given_rate_is_gone_on_with_once_its_beginning_passes() {
+        let mut startup = given(0.05);
+        assert!(startup.on_sample(&Sample::calm(0.1, 10e6), None, false).is_none());
+        assert!(startup.is_on_trust() && (startup.rate() - 93.75e6).abs() < 1.0, "little was sent of it");
+        let first = Sample { delivered: 10e6, full: false, ..Sample::calm(0.105, 93e6) };
+        assert!(startup.on_sample(&first, None, false).is_none());
+        assert!(!startup.is_on_trust() && (startup.rate() - 125e6).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_given_rate_of_which_more_was_begun_with_than_passes_falls_to_that() {
+        let mut startup = given(0.05);
+        let short = Sample { passed: 30e6, queue_last: 0.003, full: false, ..Sample::calm(0.105, 93e6) };
+        assert!(startup.on_sample(&Sample { delivered: 10e6, ..short }, None, false).is_none());
+        assert!(!startup.is_on_trust() && (startup.rate() - HINT_MARGIN * 30e6).abs() < 1.0);
+        assert!(startup.on_sample(&Sample { delivered: 30e6, ..short }, None, false).is_none());
+        assert!((startup.rate() - HINT_MARGIN * 30e6).abs() < 1.0, "which bounds it while the trains do not");
+        let later = Sample { delivered: 30e6, ..Sample::calm(0.105 + CARRIED * 0.05, 30e6) };
+        assert!(startup.on_sample(&later, None, false).is_none());
+        assert!((startup.rate() - 120e6).abs() < 1.0, "but not for ever");
+    }
+
+    #[test]
+    fn what_a_full_buffer_dropped_of_a_given_rate_did_not_pass() {
+        let mut startup = given(0.05);
+        let dropped = Sample { delivered: 10e6, ..Sample::calm(0.105, 93e6) }.with_loss(0.8);
+        assert!(startup.on_sample(&dropped, None, false).is_none());
+        assert!((startup.rate() - HINT_MARGIN * 0.2 * 93e6).abs() < 1.0);
     }
 
     #[test]
