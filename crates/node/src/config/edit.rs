@@ -238,7 +238,9 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&file, Some(4242), Some(4343)).unwrap();
         }
-        let before = file.metadata().unwrap();
+        // Held open, for its number to stay its own.
+        let replaced = std::fs::File::open(&file).unwrap();
+        let before = replaced.metadata().unwrap();
         let key = node("rate-cap");
         set(&link, &key, &key.value("2g").unwrap()).unwrap();
         assert!(unset(&link, &key).unwrap() && !unset(&link, &key).unwrap());
