@@ -128,7 +128,7 @@ impl AlgorithmSet {
     /// # Errors
     /// If the set does not hold it for that.
     pub fn envelope_suite(self, suite: Suite) -> Result<EnvelopeSuite, NotAllowed> {
-        self.check(suite, self.envelope_suites()).map(EnvelopeSuite)
+        self.check(suite, self.envelope_suites()).and_then(|suite| self.suite(suite)).map(EnvelopeSuite)
     }
 
     /// Proof that passphrases may be stretched in this way.
@@ -189,27 +189,29 @@ impl CipherSuite {
     }
 }
 
-/// A suite that the allow-list holds for files at rest: AES in GCM with the
-/// shortest or the longest key.
+/// A suite that the allow-list holds for files at rest: a cipher that
+/// authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EnvelopeSuite(Suite);
+pub struct EnvelopeSuite(CipherSuite);
 
 impl EnvelopeSuite {
     /// The suite, as headers name it.
     #[must_use]
     pub const fn suite(self) -> Suite {
-        self.0
+        self.0.suite()
     }
 
     /// Length of its key, bytes.
     #[must_use]
     pub const fn key_len(self) -> usize {
-        self.0.key_bits() as usize / 8
+        self.0.key_len()
     }
 
     pub(crate) fn aead(self) -> &'static aead::Algorithm {
-        // There are no others: see `AlgorithmSet::envelope_suites`.
-        if self.0 == Suite::Aes128Gcm { &aead::AES_128_GCM } else { &aead::AES_256_GCM }
+        match self.0.construction() {
+            Construction::Aead(algorithm) => algorithm,
+            _ => unreachable!("`AlgorithmSet::envelope_suites` holds no others"),
+        }
     }
 }
 

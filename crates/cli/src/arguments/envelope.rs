@@ -208,8 +208,8 @@ pub struct StretchArguments {
     pub kdf: Kdf,
     /// Cost of it. argon2id: memory in KiB, passes, lanes (65536,3,4); pbkdf2: rounds (600000). Less is for
     /// passphrases that nobody can guess, such as 128 random bits
-    #[arg(long, value_name = "COST", env = "LIMOSA_KDF_COST", help_heading = "Safety")]
-    pub kdf_cost: Option<KdfCost>,
+    #[arg(long, value_name = "COST", value_parser = kdf_cost, env = "LIMOSA_KDF_COST", help_heading = "Safety")]
+    pub kdf_cost: Option<Stretch>,
 }
 
 impl StretchArguments {
@@ -220,10 +220,8 @@ impl StretchArguments {
         let stretch = match (self.kdf, self.kdf_cost) {
             (Kdf::Argon2id, None) => Stretch::Argon2id { memory_kib: 64 * 1024, passes: 3, lanes: 4 },
             (Kdf::Pbkdf2, None) => Stretch::Pbkdf2 { rounds: 600_000 },
-            (Kdf::Argon2id, Some(KdfCost::Argon2id { memory_kib, passes, lanes })) => {
-                Stretch::Argon2id { memory_kib, passes, lanes }
-            }
-            (Kdf::Pbkdf2, Some(KdfCost::Pbkdf2 { rounds })) => Stretch::Pbkdf2 { rounds },
+            (Kdf::Argon2id, Some(cost @ Stretch::Argon2id { .. }))
+            | (Kdf::Pbkdf2, Some(cost @ Stretch::Pbkdf2 { .. })) => cost,
             _ => return None,
         };
         stretch.is_bearable().then_some(stretch)
@@ -239,35 +237,13 @@ pub enum Kdf {
     Pbkdf2,
 }
 
-/// `--kdf-cost`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KdfCost {
-    /// Three numbers.
-    Argon2id {
-        /// Memory, KiB.
-        memory_kib: u32,
-        /// Passes over it.
-        passes: u32,
-        /// Lanes.
-        lanes: u32,
-    },
-    /// One number.
-    Pbkdf2 {
-        /// Rounds.
-        rounds: u32,
-    },
-}
-
-impl FromStr for KdfCost {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
-        match numbers.as_deref() {
-            Ok(&[memory_kib, passes, lanes]) => Ok(Self::Argon2id { memory_kib, passes, lanes }),
-            Ok(&[rounds]) => Ok(Self::Pbkdf2 { rounds }),
-            _ => Err(format!("`{text}` is neither MEMORY,PASSES,LANES nor ROUNDS")),
-        }
+/// Reads `--kdf-cost`: three numbers for Argon2id, one for PBKDF2.
+fn kdf_cost(text: &str) -> Result<Stretch, String> {
+    let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok(&[memory_kib, passes, lanes]) => Ok(Stretch::Argon2id { memory_kib, passes, lanes }),
+        Ok(&[rounds]) => Ok(Stretch::Pbkdf2 { rounds }),
+        _ => Err(format!("`{text}` is neither MEMORY,PASSES,LANES nor ROUNDS")),
     }
 }
 
@@ -331,7 +307,7 @@ mod tests {
     #[test]
     fn costs_fit_their_way_of_stretching() {
         let stretch = |kdf, cost: &str| {
-            let kdf_cost = (!cost.is_empty()).then(|| cost.parse().unwrap());
+            let kdf_cost = (!cost.is_empty()).then(|| kdf_cost(cost).unwrap());
             StretchArguments { kdf, kdf_cost }.stretch()
         };
         let argon2 = |memory_kib, passes, lanes| Some(Stretch::Argon2id { memory_kib, passes, lanes });
@@ -343,7 +319,7 @@ mod tests {
             assert_eq!(stretch(kdf, cost), None, "{cost}");
         }
         for text in ["", "1,2", "a", "1,2,3,4", "-1"] {
-            assert!(text.parse::<KdfCost>().is_err(), "{text}");
+            assert!(kdf_cost(text).is_err(), "{text}");
         }
     }
 

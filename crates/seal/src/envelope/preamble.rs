@@ -65,14 +65,7 @@ impl Preamble {
     /// # Errors
     /// If it is none, of another version, or asks for what `set` does not hold.
     pub fn decode(bytes: &[u8], set: AlgorithmSet) -> Result<Self, EnvelopeError> {
-        let mut reader = Reader::new("envelope preamble", bytes);
-        if reader.array().ok() != Some(MAGIC) {
-            return Err(EnvelopeError::NotAnEnvelope);
-        }
-        match reader.u8()? {
-            VERSION => {}
-            other => return Err(EnvelopeError::Version(other)),
-        }
+        let mut reader = begin(bytes)?;
         let suite = Suite::from_number(reader.u8()?).ok_or(reader.unknown())?;
         let suite = set.envelope_suite(suite)?;
         let reserved = reader.u16()?;
@@ -84,11 +77,8 @@ impl Preamble {
     }
 }
 
-/// How long the header of an envelope is, from its first bytes (16 do).
-///
-/// # Errors
-/// If it is no envelope, of another version, or the bytes are too few.
-pub(super) fn header_len(bytes: &[u8]) -> Result<usize, EnvelopeError> {
+/// Reads magic and version.
+fn begin(bytes: &[u8]) -> Result<Reader<'_>, EnvelopeError> {
     let mut reader = Reader::new("envelope preamble", bytes);
     if reader.array().ok() != Some(MAGIC) {
         return Err(EnvelopeError::NotAnEnvelope);
@@ -97,6 +87,15 @@ pub(super) fn header_len(bytes: &[u8]) -> Result<usize, EnvelopeError> {
         VERSION => {}
         other => return Err(EnvelopeError::Version(other)),
     }
+    Ok(reader)
+}
+
+/// How long the header of an envelope is, from its first bytes (16 do).
+///
+/// # Errors
+/// If it is no envelope, of another version, or the bytes are too few.
+pub(super) fn header_len(bytes: &[u8]) -> Result<usize, EnvelopeError> {
+    let mut reader = begin(bytes)?;
     reader.take(3)?;
     let header = reader.u32()?;
     Layout::new(header, 65536).map_err(|_: DecodeError| reader.range())?;
