@@ -64,6 +64,17 @@ pub enum SourceWork {
         /// Most entries to be found below it, on the way.
         ahead: usize,
     },
+    /// Enter directories that were listed, before it is their turn.
+    EnterAhead {
+        /// The directory they are in.
+        parent: StorePath,
+        /// Their names, in its order.
+        names: Vec<Name>,
+        /// Most entries of a page.
+        limit: usize,
+        /// Most entries to be found in them and below.
+        ahead: usize,
+    },
     /// Look at a symbolic link and read its target.
     ReadLink {
         /// The link.
@@ -134,6 +145,8 @@ pub enum SourceOutcome {
     Directory(Entered),
     /// Of [`SourceWork::List`].
     Listing(Listing),
+    /// Of [`SourceWork::EnterAhead`].
+    Scouted(Scouted),
     /// Of [`SourceWork::ReadLink`].
     Link {
         /// The link's own metadata.
@@ -177,14 +190,31 @@ pub struct Entered {
 pub struct Listing {
     /// The page.
     pub page: Page,
-    /// Directories on it that were entered, in its order.
+    /// Directories on it that were tried, from the first on.
+    pub scouted: Scouted,
+}
+
+/// What came of entering directories before it is their turn.
+#[derive(Debug, Default)]
+pub struct Scouted {
+    /// How many were tried. What failed is tried again, and told, when it is
+    /// its turn.
+    pub tried: usize,
+    /// Those that were entered, in the order of the directory they are in.
     pub below: Vec<(Name, Entered)>,
+}
+
+impl Scouted {
+    /// Entries in all.
+    pub(super) fn entries(&self) -> usize {
+        self.below.iter().map(|(_, entered)| entered.listing.entries()).sum()
+    }
 }
 
 impl Listing {
     /// Entries in all.
     pub(super) fn entries(&self) -> usize {
-        self.page.entries.len() + self.below.iter().map(|(_, entered)| entered.listing.entries()).sum::<usize>()
+        self.page.entries.len() + self.scouted.entries()
     }
 }
 
@@ -219,6 +249,9 @@ fn work(store: &dyn Store, work: SourceWork) -> Result<SourceOutcome, StorageErr
         }
         SourceWork::List { path, from, limit, ahead } => {
             SourceOutcome::Listing(Scout { store, limit, ahead, levels: LEVELS }.list(&path, Some(&from))?)
+        }
+        SourceWork::EnterAhead { parent, names, limit, ahead } => {
+            SourceOutcome::Scouted(Scout { store, limit, ahead, levels: LEVELS }.enter_ahead(&parent, &names))
         }
         SourceWork::ReadLink { path } => {
             SourceOutcome::Link { metadata: store.metadata(&path, FollowLinks::No)?, target: store.read_link(&path)? }
@@ -258,21 +291,27 @@ impl Scout<'_> {
 
     fn list(&mut self, path: &StorePath, from: Option<&Cursor>) -> Result<Listing, StorageError> {
         let page = self.store.list(path, from, self.limit)?;
-        let mut below = Vec::new();
-        for entry in page.entries.iter().filter(|entry| entry.kind == Some(Kind::Directory)) {
+        let directories = page.entries.iter().filter(|entry| entry.kind == Some(Kind::Directory));
+        let scouted = self.enter_ahead(path, directories.map(|entry| &entry.name));
+        Ok(Listing { page, scouted })
+    }
+
+    fn enter_ahead<'n>(&mut self, parent: &StorePath, names: impl IntoIterator<Item = &'n Name>) -> Scouted {
+        let mut scouted = Scouted::default();
+        for name in names {
             if self.ahead == 0 || self.levels == 0 {
                 break;
             }
-            // What fails here is tried again, and told, when it is its turn.
-            let Ok(path) = path.join(&entry.name) else { continue };
+            scouted.tried += 1;
+            let Ok(path) = parent.join(name) else { continue };
             self.levels -= 1;
             if let Ok(entered) = self.enter(&path, FollowLinks::No) {
                 self.ahead = self.ahead.saturating_sub(1 + entered.listing.page.entries.len());
-                below.push((entry.name.clone(), entered));
+                scouted.below.push((name.clone(), entered));
             }
             self.levels += 1;
         }
-        Ok(Listing { page, below })
+        scouted
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! The walk holds one page for each directory between a source and the place
 //! it has reached, so its memory follows the depth of the tree and not its
-//! size; beside them, about a page of directories that were entered on the way,
-//! and the page that follows the one at its end. It has one operation
-//! outstanding at most; reading the files it finds goes on beside it, and so
-//! does the walk itself where that operation lists the next page.
+//! size; beside them, about a page of directories that were entered before it is
+//! their turn, and the page that follows the one at its end. It has one
+//! operation outstanding at most; reading the files it finds goes on beside it,
+//! and so does the walk itself where that operation lists the next page or
+//! enters directories ahead. Without the latter a tree of many small directories
+//! would cost a way to a file thread and back for each, one after the other.
 
 use std::collections::{HashMap, VecDeque};
 use std::vec;
@@ -15,7 +17,7 @@ use limosa_wire::Code;
 use limosa_wire::setup::Symlinks;
 
 use super::config::{Source, SourceExtent};
-use super::operation::{Entered, Listing, SourceOutcome, SourceWork};
+use super::operation::{Entered, Listing, Scouted, SourceOutcome, SourceWork};
 use crate::failure::Failure;
 
 /// Where an entry is at the source, and which part of that path is announced.
@@ -111,6 +113,19 @@ enum Question {
     Page {
         depth: usize,
     },
+    /// Directories on the page of the directory at this depth, ahead of their
+    /// turn.
+    Ahead {
+        depth: usize,
+    },
+}
+
+impl Question {
+    /// Whether the answer is what the walk finds next: until it comes, anything
+    /// else would be found too early, or behind the end of a directory.
+    const fn is_next(&self) -> bool {
+        matches!(self, Self::Inspect { .. } | Self::Enter { .. })
+    }
 }
 
 /// A directory the walk is in.
@@ -120,6 +135,9 @@ struct Frame {
     /// Device and inode.
     identity: (u64, u64),
     entries: vec::IntoIter<DirectoryEntry>,
+    /// How many of them come before the first directory that nobody tried to
+    /// enter ahead of its turn; all, if there is none.
+    scouted: usize,
     /// Directories among them that were entered, in the same order.
     below: VecDeque<(Name, Entered)>,
     next: Option<Cursor>,
@@ -136,12 +154,51 @@ impl Frame {
             return Ok(());
         }
         if let Some(coming) = self.coming.take() {
-            let Listing { page, below } = coming?;
+            let Listing { page, scouted } = coming?;
             self.entries = page.entries.into_iter();
-            self.below = below.into();
             self.next = page.next;
+            self.scouted = 0;
+            self.pass_files();
+            self.take_scouted(scouted);
         }
         Ok(())
+    }
+
+    /// The next entry.
+    fn advance(&mut self) -> Option<DirectoryEntry> {
+        let entry = self.entries.next()?;
+        match self.scouted.checked_sub(1) {
+            Some(left) => self.scouted = left,
+            None => self.pass_files(),
+        }
+        Some(entry)
+    }
+
+    /// Counts what is no directory as tried, up to the next one that is.
+    fn pass_files(&mut self) {
+        let rest = self.entries.as_slice().iter().skip(self.scouted);
+        self.scouted += rest.take_while(|entry| entry.kind != Some(Kind::Directory)).count();
+    }
+
+    /// Whether there are directories that nobody tried to enter.
+    fn has_unscouted(&self) -> bool {
+        self.scouted < self.entries.len()
+    }
+
+    /// The first of them.
+    fn unscouted(&self, most: usize) -> Vec<Name> {
+        let rest = self.entries.as_slice().iter().skip(self.scouted);
+        let directories = rest.filter(|entry| entry.kind == Some(Kind::Directory));
+        directories.take(most).map(|entry| entry.name.clone()).collect()
+    }
+
+    /// The first of those directories were tried.
+    fn take_scouted(&mut self, Scouted { tried, below }: Scouted) {
+        for _ in 0..tried {
+            self.scouted += 1;
+            self.pass_files();
+        }
+        self.below.extend(below);
     }
 
     /// Whether it is time to ask for the next page.
@@ -164,9 +221,9 @@ impl Frame {
         })
     }
 
-    /// Entries held.
+    /// Entries held, but for those of directories entered ahead of their turn.
     fn held(&self) -> usize {
-        let coming = self.coming.iter().flatten().map(Listing::entries).sum::<usize>();
+        let coming = self.coming.iter().flatten().map(|listing| listing.page.entries.len()).sum::<usize>();
         self.entries.len() + coming
     }
 }
@@ -181,6 +238,8 @@ pub(super) struct Walk {
     names: HashMap<Name, bool>,
     frames: Vec<Frame>,
     question: Option<Question>,
+    /// Entries held of directories that were entered ahead of their turn.
+    ahead: usize,
     symlinks: Symlinks,
     page: usize,
 }
@@ -189,21 +248,20 @@ impl Walk {
     pub(super) fn new(sources: Vec<Source>, symlinks: Symlinks, page: usize) -> Self {
         let named = sources.iter().filter(|source| source.extent == SourceExtent::Itself);
         let names = named.filter_map(|source| source.path.name()).map(|name| (name, false)).collect();
-        Self { sources: sources.into_iter(), names, frames: Vec::new(), question: None, symlinks, page: page.max(1) }
+        let (sources, frames) = (sources.into_iter(), Vec::new());
+        Self { sources, names, frames, question: None, ahead: 0, symlinks, page: page.max(1) }
     }
 
     /// Directory entries held now.
     pub(super) fn held(&self) -> usize {
-        self.frames.iter().map(Frame::held).sum::<usize>() + self.ahead()
-    }
-
-    /// Entries held of directories entered before it was their turn.
-    fn ahead(&self) -> usize {
-        self.frames.iter().flat_map(|frame| &frame.below).map(|(_, entered)| entered.listing.entries()).sum()
+        self.frames.iter().map(Frame::held).sum::<usize>() + self.ahead
     }
 
     /// Goes on to whatever is next.
     pub(super) fn step(&mut self) -> Step {
+        if self.question.as_ref().is_some_and(Question::is_next) {
+            return Step::Waiting;
+        }
         while let Some(depth) = self.frames.len().checked_sub(1) {
             let listing = matches!(&self.question, Some(Question::Page { depth: asked }) if *asked == depth);
             let frame = &mut self.frames[depth];
@@ -214,12 +272,17 @@ impl Walk {
                 self.frames.pop();
                 continue;
             }
-            match (&self.question, frame.ask_ahead(self.page)) {
-                (None, true) => return self.list(depth),
-                (Some(_), _) if !frame.goes_on(self.symlinks) => return Step::Waiting,
-                _ => {}
+            match &self.question {
+                Some(_) if !frame.goes_on(self.symlinks) => return Step::Waiting,
+                Some(_) => {}
+                None if frame.ask_ahead(self.page) => return self.list(depth),
+                None => {
+                    if let Some(step) = self.enter_ahead() {
+                        return step;
+                    }
+                }
             }
-            return match frame.entries.next() {
+            return match self.frames[depth].advance() {
                 Some(entry) => self.child(&entry),
                 None => Step::Waiting,
             };
@@ -232,8 +295,26 @@ impl Walk {
         let Some(from) = self.frames[depth].next.take() else { return Step::Waiting };
         let path = self.frames[depth].located.path.clone();
         self.question = Some(Question::Page { depth });
-        let ahead = self.page.saturating_sub(self.ahead());
-        Step::Ask(SourceWork::List { path, from, limit: self.page, ahead })
+        Step::Ask(SourceWork::List { path, from, limit: self.page, ahead: self.room_ahead() })
+    }
+
+    /// Entries that may still be held of directories entered ahead of their turn.
+    fn room_ahead(&self) -> usize {
+        self.page.saturating_sub(self.ahead)
+    }
+
+    /// Asks for directories to be entered whose turn comes soon, once half of
+    /// what may be held of such is used up: the nearest that nobody tried.
+    fn enter_ahead(&mut self) -> Option<Step> {
+        let ahead = self.room_ahead();
+        if ahead < self.page.div_ceil(2) {
+            return None;
+        }
+        let depth = self.frames.iter().rposition(Frame::has_unscouted)?;
+        let parent = self.frames[depth].located.path.clone();
+        let names = self.frames[depth].unscouted(ahead);
+        self.question = Some(Question::Ahead { depth });
+        Some(Step::Ask(SourceWork::EnterAhead { parent, names, limit: self.page, ahead }))
     }
 
     fn next_source(&mut self) -> Step {
@@ -256,7 +337,8 @@ impl Walk {
 
     fn child(&mut self, entry: &DirectoryEntry) -> Step {
         let Some(frame) = self.frames.last_mut() else { return Step::Waiting };
-        let entered = frame.below.pop_front_if(|(name, _)| *name == entry.name);
+        let entered = frame.below.pop_front_if(|(name, _)| *name == entry.name).map(|(_, entered)| entered);
+        self.ahead -= entered.as_ref().map_or(0, |entered| entered.listing.entries());
         let (parent, top) = (frame.located.clone(), frame.top);
         let located = match parent.child(&entry.name) {
             Ok(located) => located,
@@ -266,7 +348,7 @@ impl Walk {
             return failed(located, same_name(&entry.name));
         }
         let own = SourceExtent::Itself;
-        if let Some((_, entered)) = entered {
+        if let Some(entered) = entered {
             return self.entered(located, own, entered);
         }
         match (entry.kind, self.symlinks) {
@@ -290,8 +372,7 @@ impl Walk {
     fn enter(&mut self, located: Located, links: FollowLinks, extent: SourceExtent) -> Step {
         let path = located.path.clone();
         self.question = Some(Question::Enter { located, extent });
-        let ahead = self.page.saturating_sub(self.ahead());
-        Step::Ask(SourceWork::EnterDirectory { path, links, limit: self.page, ahead })
+        Step::Ask(SourceWork::EnterDirectory { path, links, limit: self.page, ahead: self.room_ahead() })
     }
 
     /// Takes the result of the operation asked for, and says what is next.
@@ -306,6 +387,9 @@ impl Walk {
             // Whether there is room for what is on it is not known here.
             (Some(Question::Page { depth }), Ok(SourceOutcome::Listing(listing))) => self.listed(depth, Ok(listing)),
             (Some(Question::Page { depth }), Err(error)) => self.listed(depth, Err(Failure::from(&error))),
+            (Some(Question::Ahead { depth }), Ok(SourceOutcome::Scouted(scouted))) => self.scouted(depth, scouted),
+            // Trying cannot fail, but if it did the walk would go on without.
+            (Some(Question::Ahead { depth }), Err(_)) => self.scouted(depth, Scouted { tried: 1, below: Vec::new() }),
             (Some(Question::Inspect { located, .. } | Question::Enter { located, .. }), Err(error)) => {
                 let failure = self.lost(&error);
                 failed(located, failure)
@@ -318,7 +402,18 @@ impl Walk {
     /// The next page of the directory at `depth` came, or cannot be had.
     fn listed(&mut self, depth: usize, listing: Result<Listing, Failure>) -> Step {
         if let Some(frame) = self.frames.get_mut(depth) {
+            self.ahead += listing.as_ref().map_or(0, |listing| listing.scouted.entries());
             frame.coming = Some(listing);
+        }
+        Step::Waiting
+    }
+
+    /// Directories on the page of the one at `depth` were tried. It is still
+    /// there: the walk waits before the first of them.
+    fn scouted(&mut self, depth: usize, scouted: Scouted) -> Step {
+        if let Some(frame) = self.frames.get_mut(depth) {
+            self.ahead += scouted.entries();
+            frame.take_scouted(scouted);
         }
         Step::Waiting
     }
@@ -350,22 +445,27 @@ impl Walk {
     }
 
     fn entered(&mut self, located: Located, extent: SourceExtent, entered: Entered) -> Step {
-        let Entered { metadata, listing: Listing { page, below } } = entered;
+        let Entered { metadata, listing: Listing { page, scouted } } = entered;
         let identity = (metadata.device, metadata.inode);
         if self.symlinks == Symlinks::Follow && self.frames.iter().any(|frame| frame.identity == identity) {
             let failure = Failure::because(Code::LINK_LOOP, "the link leads back to a directory that holds it");
             return failed(located, failure);
         }
         let top = extent == SourceExtent::Contents;
-        self.frames.push(Frame {
+        self.ahead += scouted.entries();
+        let mut frame = Frame {
             located: located.clone(),
             identity,
             entries: page.entries.into_iter(),
-            below: below.into(),
+            scouted: 0,
+            below: VecDeque::new(),
             next: page.next,
             coming: None,
             top,
-        });
+        };
+        frame.pass_files();
+        frame.take_scouted(scouted);
+        self.frames.push(frame);
         if top { self.step() } else { Step::Found(Found::Directory { located, metadata }) }
     }
 }

@@ -468,6 +468,50 @@ proptest! {
     }
 }
 
+/// One entry of a random tree: which directory above it holds it, and what it
+/// is.
+fn entries() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
+    proptest::collection::vec((any::<prop::sample::Index>(), 0u8..8), 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// The model asserts that no directory is gone back to, whatever order
+    /// operations end in.
+    #[test]
+    fn any_tree_is_announced_depth_first(
+        entries in entries(),
+        page in 1usize..12,
+        operations in 2usize..8,
+        follow: bool,
+        seed: u64,
+    ) {
+        let store = MemoryStore::new();
+        directory(&store, "t");
+        let mut directories = vec!["t".to_owned()];
+        for (number, (parent, kind)) in entries.iter().enumerate() {
+            let name = format!("{}/{number}", parent.get(&directories));
+            match kind {
+                0..=3 => {
+                    directory(&store, &name);
+                    directories.push(name);
+                }
+                4 => link(&store, &name, b"nowhere"),
+                5 => link(&store, &name, directories.last().expect("t is one").as_bytes()),
+                _ => file(&store, &name, name.as_bytes()),
+            }
+        }
+        let limits = Limits { page, operations, ..Limits::default() };
+        let symlinks = if follow { Symlinks::Follow } else { Symlinks::Copy };
+        let config = SenderConfig { limits, symlinks, ..config(&["t"]) };
+        let line = Line::new(Sender::new(config), taking(true), &store, seed).run();
+        if !follow {
+            prop_assert_eq!(line.sender.summary().settled as usize, 1 + entries.len());
+        }
+    }
+}
+
 /// What the engine holds follows the depth of a tree and its limits, not the
 /// number of its entries.
 #[test]
@@ -514,6 +558,38 @@ fn small_files_and_directories_share_operations() {
     let line = line.meddling(move |_| count.set(count.get() + 1)).run();
     assert_eq!(line.sender.summary().settled as usize, 1 + DIRECTORIES * (1 + FILES));
     assert!(operations.get() < 60, "{} operations", operations.get());
+}
+
+/// More small directories than a page holds, and than are entered by the
+/// operation that lists it. One that is gone by its turn is told as such.
+#[test]
+fn small_directories_are_entered_many_at_a_time() {
+    const DIRECTORIES: usize = 5000;
+    let store = std::sync::Arc::new(MemoryStore::new());
+    directory(&store, "t");
+    for number in 0..DIRECTORIES {
+        directory(&store, &format!("t/{number}"));
+        file(&store, &format!("t/{number}/file"), &bytes(number as u64, 10));
+    }
+    let operations = std::rc::Rc::new(std::cell::Cell::new(0));
+    let (count, meddled) = (operations.clone(), store.clone());
+    let mut gone = None;
+    let line = Line::new(Sender::new(config(&["t"])), taking(true), &*store, 3).meddling(move |work| {
+        let walks = matches!(work, SourceWork::EnterDirectory { .. } | SourceWork::List { .. });
+        count.set(count.get() + usize::from(walks || matches!(work, SourceWork::EnterAhead { .. })));
+        if let (SourceWork::EnterAhead { names, .. }, None) = (work, &gone) {
+            let name = gone.insert(names.last().expect("something to enter").to_string());
+            meddled.remove(&path(&format!("t/{name}/file"))).expect("removed");
+            meddled.remove_directory(&path(&format!("t/{name}"))).expect("removed");
+        }
+    });
+    let line = line.run();
+    let summary = line.sender.summary();
+    assert_eq!((summary.settled as usize, summary.failed), (1 + 2 * (DIRECTORIES - 1), 1));
+    let vanished =
+        |event: &&Event| matches!(event, Event::Failed { failure, .. } if failure.code == Code::SOURCE_VANISHED);
+    assert_eq!(line.events.iter().filter(vanished).count(), 1);
+    assert!(operations.get() < 40, "{} operations", operations.get());
 }
 
 /// Files of which few have room in one operation: what had none is read by a

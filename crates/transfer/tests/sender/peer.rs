@@ -81,7 +81,9 @@ pub(crate) struct Peer {
     pub(crate) verdicts: Vec<u8>,
     pub(crate) announced_bytes: u64,
     standing: BTreeMap<Vec<u8>, Vec<u8>>,
-    directories: HashSet<Vec<u8>>,
+    paths: HashSet<Vec<u8>>,
+    /// The directory announced last that is not over, and those above it.
+    inside: Vec<Vec<u8>>,
     open: usize,
     pub(crate) complete: bool,
 }
@@ -103,7 +105,8 @@ impl Peer {
             verdicts: Vec::new(),
             announced_bytes: 0,
             standing: BTreeMap::new(),
-            directories: HashSet::new(),
+            paths: HashSet::new(),
+            inside: Vec::new(),
             open: 0,
             complete: false,
         }
@@ -209,12 +212,8 @@ impl Peer {
     fn announce(&mut self, entry: Entry) -> EntryId {
         let id = entry.id;
         assert_eq!(id.0, self.entries.len() as u64, "numbers are dense");
-        let parent = entry.path.iter().rposition(|&byte| byte == b'/').map(|at| &entry.path[..at]);
-        if let Some(parent) = parent {
-            assert!(self.directories.contains(parent), "{:?} came before its directory", entry.path);
-        }
-        if entry.kind == EntryKind::Directory {
-            self.directories.insert(entry.path.clone());
+        if self.paths.insert(entry.path.clone()) {
+            self.keep_to_depth_first(&entry);
         }
         let size = if let EntryKind::File { size, .. } = entry.kind { size.unwrap_or(0) } else { 0 };
         self.announced_bytes += size;
@@ -234,6 +233,22 @@ impl Peer {
         self.open += 1;
         self.judge(id);
         id
+    }
+
+    /// A directory is over with the first entry that is not below it: what is
+    /// told of its inside later would come too late for its time. Only files
+    /// that are sent once more, whose paths are known, may come then.
+    fn keep_to_depth_first(&mut self, entry: &Entry) {
+        let parent = entry.path.iter().rposition(|&byte| byte == b'/').map(|at| &entry.path[..at]);
+        while self.inside.last().is_some_and(|inside| Some(&inside[..]) != parent) {
+            self.inside.pop();
+        }
+        let path = String::from_utf8_lossy(&entry.path);
+        let found = parent.is_none() || !self.inside.is_empty();
+        assert!(found, "{path} came before its directory, or when that was over");
+        if entry.kind == EntryKind::Directory {
+            self.inside.push(entry.path.clone());
+        }
     }
 
     fn judge(&mut self, id: EntryId) {
