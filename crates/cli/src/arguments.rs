@@ -8,9 +8,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use limosa_policy::FipsMode;
+use limosa_seal::AlgorithmSet;
+use limosa_seal::module::Module;
 use limosa_seal::negotiation::CipherWish;
+use limosa_wire::Code;
 use limosa_wire::Rate;
 use limosa_wire::setup;
+
+use crate::failure::CommandFailure;
 
 mod envelope;
 
@@ -44,6 +50,8 @@ pub enum Command {
     /// Show, make keys for, and change who can open encrypted files
     #[command(subcommand)]
     Envelope(EnvelopeCommand),
+    /// Say which version this is, and which cryptographic module it has
+    Version(VersionArguments),
     /// Be the remote end of a transfer (started over SSH)
     #[command(hide = true)]
     Session(SessionArguments),
@@ -135,9 +143,23 @@ pub struct ReachArguments {
     /// SSH client to use
     #[arg(long, value_enum, default_value_t = SshWay::Auto, env = "LIMOSA_SSH", help_heading = "Connection")]
     pub ssh: SshWay,
+    /// Whether approved algorithms alone are used; `required`: by the FIPS-validated module, or not at all
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = FipsChoice::Off, env = "LIMOSA_FIPS", help_heading = "Safety")]
+    pub fips: FipsChoice,
     /// Command that starts a session where the host has no `limosa` subsystem
     #[arg(long, value_name = "COMMAND", default_value = limosa_ssh::SESSION_COMMAND, help_heading = "Connection")]
     pub remote_command: String,
+}
+
+impl ReachArguments {
+    /// Which algorithms may be used.
+    ///
+    /// # Errors
+    /// If only the validated module may be used, and this program has another.
+    pub fn algorithms(&self) -> Result<AlgorithmSet, CommandFailure> {
+        let mode = FipsMode::from(self.fips);
+        mode.algorithms(Module::running()).map_err(|error| CommandFailure::new(Code::MODULE_NOT_VALIDATED, error))
+    }
 }
 
 /// `limosa doctor`.
@@ -152,6 +174,14 @@ pub struct DoctorArguments {
     /// Write the findings as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `limosa version`.
+#[derive(Debug, Args)]
+pub struct VersionArguments {
+    /// Name the cryptographic module, test it, and say whether it is the validated one
+    #[arg(long)]
+    pub fips: bool,
 }
 
 /// `limosa session`.
@@ -239,6 +269,18 @@ choice! {
         Low = Self::Low,
         /// Send at --rate, whatever the line says; the server must allow it
         Fixed = Self::Fixed,
+    }
+}
+
+choice! {
+    /// `--fips`.
+    FipsChoice -> FipsMode {
+        /// All that this software knows may be used
+        Off = Self::Off,
+        /// Approved algorithms alone
+        On = Self::On,
+        /// The same, and by the validated module
+        Required = Self::Required,
     }
 }
 

@@ -4,7 +4,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use limosa_seal::AlgorithmSet;
 use limosa_seal::negotiation::CipherWish;
 use limosa_session::{ClientJob, ClientPlan, Outcome, Running, SessionEvent, buffer_advice, connect};
 use limosa_storage::memory::MemoryStore;
@@ -107,7 +106,7 @@ async fn session(
     direction: Direction,
     findings: &mut Vec<Finding>,
 ) -> Result<Code, Failed> {
-    let connected = reach(&arguments.host, &arguments.reach).await.map_err(|error| ("ssh", error.into()))?;
+    let connected = reach(&arguments.host, &arguments.reach).await.map_err(|error| ("ssh", error))?;
     let connection = told(&arguments.host, &connected);
     if let Some(address) = connected.peer_addr {
         findings.push(Finding::good("tcp", format!("connected to {address}")));
@@ -130,7 +129,7 @@ async fn session(
             ),
         },
         store: Arc::new(MemoryStore::new()),
-        algorithms: AlgorithmSet::Ordinary,
+        algorithms: arguments.reach.algorithms().map_err(|error| ("cryptography", error))?,
         user: Vec::new(),
         reached,
         rtt: connected.rtt,

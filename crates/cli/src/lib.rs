@@ -19,13 +19,39 @@ pub mod session_program;
 pub mod signals;
 pub mod terminal_prompt;
 pub mod transfer;
+pub mod version;
 
 use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
+use clap::Parser;
+use tokio::runtime::{self, Runtime};
+
 use arguments::{Arguments, Command, GetArguments, SendArguments, TransferArguments};
 use limosa_wire::Code;
 use report::{JsonReporter, LineReporter, Reporter, TerminalReporter, Verbosity};
+
+/// The `limosa` program: what it was given, to its exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    descriptors::raise_limit();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return not_understood(&error),
+    };
+    match prepare() {
+        Ok(runtime) => runtime.block_on(run(arguments)),
+        Err(error) => cannot_start(&arguments, &error),
+    }
+}
+
+/// Makes sure that secrets stay in memory and that cryptography works, and starts
+/// the runtime.
+fn prepare() -> std::io::Result<Runtime> {
+    limosa_seal::keep_from_core_dumps()?;
+    limosa_seal::module::self_test().map_err(std::io::Error::other)?;
+    runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
 
 /// Runs a command to its exit status.
 pub async fn run(arguments: Arguments) -> ExitCode {
@@ -37,6 +63,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Protect(arguments) => envelope::protect(arguments).await,
         Command::Unprotect(arguments) => envelope::unprotect(arguments).await,
         Command::Envelope(command) => envelope::envelope(command).await,
+        Command::Version(arguments) => version::run(&arguments),
         Command::Session(arguments) => session_program::run(&arguments).await,
         Command::Get(get) => transfer::run(transfer::plan_get(&get), &get.transfer, reporter(&get.transfer)).await,
     }

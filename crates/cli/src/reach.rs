@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use limosa_seal::AlgorithmSet;
 use limosa_ssh::client::{HostKeyPolicy, Setup};
 use limosa_ssh::{Connected, Distrust, HostKeyProblem, Request, Secret, SshError, Target, Way, connect};
 use limosa_wire::Code;
@@ -14,18 +15,14 @@ use crate::terminal_prompt::whoever_is_there;
 /// Connects and logs in.
 ///
 /// # Errors
-/// What SSH reports.
-pub async fn reach(target: &Target, arguments: &ReachArguments) -> Result<Connected, SshError> {
+/// What SSH reports, and if the options ask for what FIPS mode does not allow.
+pub async fn reach(target: &Target, arguments: &ReachArguments) -> Result<Connected, CommandFailure> {
     let target = match arguments.port {
         Some(port) => target.clone().with_port(port),
         None => target.clone(),
     };
     let mut request = Request::to(target)
-        .way(match arguments.ssh {
-            SshWay::Auto => Way::Auto,
-            SshWay::Builtin => Way::Builtin,
-            SshWay::System => Way::System,
-        })
+        .way(way(arguments)?)
         .password(Secret::from_environment())
         .prompt(whoever_is_there())
         .session_command(arguments.remote_command.clone());
@@ -38,7 +35,20 @@ pub async fn reach(target: &Target, arguments: &ReachArguments) -> Result<Connec
     if arguments.accept_new {
         request = request.host_keys(HostKeyPolicy::AcceptNew);
     }
-    connect(request).await
+    Ok(connect(request).await?)
+}
+
+/// The SSH client to use. The built-in one is no part of any validation.
+fn way(arguments: &ReachArguments) -> Result<Way, CommandFailure> {
+    match (arguments.ssh, arguments.algorithms()?) {
+        (SshWay::Builtin, AlgorithmSet::Approved) => Err(CommandFailure::new(
+            Code::USAGE,
+            "in FIPS mode the system's SSH client is used: leave out --ssh builtin",
+        )),
+        (SshWay::Builtin, AlgorithmSet::Ordinary) => Ok(Way::Builtin),
+        (SshWay::Auto, AlgorithmSet::Ordinary) => Ok(Way::Auto),
+        (SshWay::Auto | SshWay::System, _) => Ok(Way::System),
+    }
 }
 
 /// What to tell of a connection.

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use limosa_seal::AlgorithmSet;
 use limosa_seal::identity::transfer_id;
 use limosa_seal::negotiation::CipherWish;
 use limosa_session::{ClientJob, ClientPlan, Order, Outcome, Running, connect};
@@ -249,7 +248,7 @@ async fn started(
         request,
         job,
         store,
-        algorithms: AlgorithmSet::Ordinary,
+        algorithms: arguments.reach.algorithms()?,
         user: rustix::process::getuid().as_raw().to_be_bytes().to_vec(),
         reached,
         rtt: connected.rtt,

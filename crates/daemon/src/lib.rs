@@ -18,6 +18,7 @@ mod user;
 use std::process::ExitCode;
 
 use clap::Parser;
+use limosa_seal::module::self_test;
 use limosa_ssh::sshd_config::sshd_config;
 use limosa_wire::Code;
 use rustix::fs::Mode;
@@ -35,7 +36,8 @@ pub fn run() -> ExitCode {
     if !matches!(arguments.command, Command::Session(_)) {
         log::start(arguments.log_format);
     }
-    if let Err(error) = limosa_seal::keep_from_core_dumps() {
+    let ready = limosa_seal::keep_from_core_dumps().and_then(|()| self_test().map_err(std::io::Error::other));
+    if let Err(error) = ready {
         return Failure::new(Code::RESOURCES, format!("cannot start: {error}")).tell();
     }
     let result = match &arguments.command {

@@ -9,10 +9,10 @@ use limosa_wire::Code;
 
 use crate::failure::Failure;
 
-/// The stored form of a new password.
-pub(crate) fn ask(from_stdin: bool) -> Result<String, Failure> {
+/// The stored form of a new password, by what `set` holds for it.
+pub(crate) fn ask(set: AlgorithmSet, from_stdin: bool) -> Result<String, Failure> {
     let password = if from_stdin { read_line()? } else { prompt()? };
-    Ok(hash_password(AlgorithmSet::Ordinary.password(), &password)?)
+    Ok(hash_password(set.password(), &password)?)
 }
 
 fn read_line() -> Result<SecretBytes, Failure> {

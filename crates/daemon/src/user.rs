@@ -9,6 +9,8 @@ use limosa_node::authorized_key::AuthorizedKey;
 use limosa_node::config::ConfigLayer;
 use limosa_node::{NodeError, StoredUser, UserStore};
 use limosa_policy::{SettingsLayer, UserName};
+use limosa_seal::AlgorithmSet;
+use limosa_seal::module::Module;
 use limosa_wire::Code;
 
 use crate::arguments::{KeyCommand, PlaceArguments, UserAddArguments, UserCommand, UserPasswdArguments};
@@ -33,6 +35,12 @@ fn store(place: &PlaceArguments) -> Result<UserStore, Failure> {
     Ok(UserStore::new(place.state()?))
 }
 
+/// What the node's FIPS mode leaves.
+fn algorithms(place: &PlaceArguments) -> Result<AlgorithmSet, Failure> {
+    let config = place.configuration(ConfigLayer::default())?;
+    Ok(config.algorithms(Module::running()).map_err(NodeError::from)?)
+}
+
 fn add(arguments: &UserAddArguments) -> Result<(), Failure> {
     let name = &arguments.name;
     let users = store(&arguments.place)?;
@@ -44,7 +52,7 @@ fn add(arguments: &UserAddArguments) -> Result<(), Failure> {
         keys.push(line.parse().map_err(|error| Failure::new(Code::USAGE, format!("--key-line: {error}")))?);
     }
     let asks = arguments.password || arguments.password_stdin;
-    let password = asks.then(|| password::ask(arguments.password_stdin)).transpose()?;
+    let password = asks.then(|| password::ask(algorithms(&arguments.place)?, arguments.password_stdin)).transpose()?;
     let docroot = docroot(arguments)?;
     let settings = SettingsLayer {
         docroot: arguments.docroot.is_some().then(|| docroot.clone()),
@@ -85,7 +93,11 @@ fn passwd(arguments: &UserPasswdArguments) -> Result<(), Failure> {
     if users.record(name)?.is_none() {
         return Err(NodeError::NoSuchUser(name.to_string()).into());
     }
-    let password = if arguments.remove { None } else { Some(password::ask(arguments.password_stdin)?) };
+    let password = if arguments.remove {
+        None
+    } else {
+        Some(password::ask(algorithms(&arguments.place)?, arguments.password_stdin)?)
+    };
     let done = if password.is_some() { "set" } else { "removed" };
     users.edit(name, |user| {
         user.password = password;

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limosa_policy::{
-    Authorization, CipherFloor, CipherModes, Denied, DurabilityFloor, Identity, PolicyCeiling, Settings, Wish,
+    Authorization, CipherFloor, CipherModes, Denied, DurabilityFloor, Identity, NotValidated, PolicyCeiling, Settings,
+    Wish,
 };
 use limosa_seal::AlgorithmSet;
+use limosa_seal::module::Module;
 use limosa_seal::negotiation::{ModeChange, SuitePolicy};
 use limosa_session::Terms;
 use limosa_storage::{Confinement, ErrorKind, LocalStore, StorePath};
@@ -19,8 +21,6 @@ use limosa_wire::{Code, Rate};
 /// What a machine adds to every permission.
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
-    /// Which algorithms may be used.
-    pub(crate) algorithms: AlgorithmSet,
     /// Umask of the process, read once at its start.
     pub(crate) umask: u32,
     /// Address that clients send datagrams to, where it is not the one that
@@ -36,8 +36,16 @@ pub(crate) fn authorize(
     running: u32,
 ) -> Result<Authorization, Refusal> {
     let write = request.direction == Direction::Upload;
-    let wish = Wish { write, policy: assertiveness(request.policy), running };
+    let wish =
+        Wish { write, policy: assertiveness(request.policy), approved_only: offers_approved_only(request), running };
     Authorization::decide(identity, settings, wish).map_err(refusal)
+}
+
+/// Whether nothing that the client offers is outside the approved algorithms.
+fn offers_approved_only(request: &Request) -> bool {
+    let set = AlgorithmSet::Approved;
+    request.suites.iter().all(|suite| set.suites().contains(suite))
+        && request.digests.iter().all(|digest| set.digests().contains(digest))
 }
 
 fn refusal(denied: Denied) -> Refusal {
@@ -46,9 +54,17 @@ fn refusal(denied: Denied) -> Refusal {
         Denied::Read => Code::READ_NOT_ALLOWED,
         Denied::Write => Code::WRITE_NOT_ALLOWED,
         Denied::Policy { .. } => Code::POLICY_NOT_ALLOWED,
+        Denied::NotApproved => Code::PEER_NOT_APPROVED,
         Denied::Sessions(_) => Code::TOO_MANY_SESSIONS,
     };
     Refusal { code, detail: denied.to_string() }
+}
+
+/// Told to the administrator in full, and to the client as far as it matters to
+/// it.
+fn not_validated(error: NotValidated) -> Refusal {
+    tracing::error!(%error, "a session is refused");
+    Refusal { code: Code::MODULE_NOT_VALIDATED, detail: "on the server".to_owned() }
 }
 
 /// The terms of a permitted session: its files, confined, and its bounds.
@@ -57,11 +73,12 @@ pub(crate) async fn terms(
     surroundings: &Surroundings,
     reached: Option<IpAddr>,
 ) -> Result<Terms, Refusal> {
+    let algorithms = permitted.fips().algorithms(Module::running()).map_err(not_validated)?;
     let store = open_docroot(permitted.docroot().to_owned()).await?;
     Ok(Terms {
         store: Arc::new(store),
         home: StorePath::root(),
-        algorithms: surroundings.algorithms,
+        algorithms,
         suites: suite_policy(permitted),
         rate_cap: Rate::from_bits_per_second(permitted.rate_cap()),
         policies: policies_up_to(permitted.policy_ceiling()),
@@ -179,7 +196,7 @@ mod tests {
         let layer: SettingsLayer = toml::from_str(text).unwrap();
         let settings = Settings::resolve(&layer, &SettingsLayer::default());
         let identity = Identity::of_system_login("ada".parse().unwrap());
-        let wish = Wish { write: true, policy: PolicyCeiling::Fair, running: 0 };
+        let wish = Wish { write: true, policy: PolicyCeiling::Fair, approved_only: false, running: 0 };
         Authorization::decide(identity, &settings, wish).unwrap()
     }
 
@@ -208,7 +225,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let text = format!("docroot = {:?}\nrate-cap = \"5m\"\ndurability-floor = \"strict\"", directory.path());
         let permitted = permitted_by(&text);
-        let surroundings = Surroundings { algorithms: AlgorithmSet::Ordinary, umask: 0o022, public_address: None };
+        let surroundings = Surroundings { umask: 0o022, public_address: None };
         let granted = terms(&permitted, &surroundings, None).await.unwrap();
         assert_eq!(granted.rate_cap, Rate::from_bits_per_second(5_000_000));
         assert_eq!(granted.durability_floor, Durability::Strict);

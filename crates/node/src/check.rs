@@ -3,12 +3,15 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use limosa_policy::FipsMode;
+use limosa_seal::module::Module;
 use limosa_session::setup::SOFTWARE;
 use limosa_session::{ServerPorts, SharedUdp};
 use limosa_storage::{Confinement, LocalStore, Resolver};
 
 use crate::admit::expand_docroot;
 use crate::config::Configuration;
+use crate::error::NodeError;
 use crate::state::StateDirectory;
 use crate::users::UserStore;
 
@@ -45,11 +48,8 @@ impl Finding {
 pub fn examine(config: &Configuration, state: &StateDirectory) -> Vec<Finding> {
     let mut findings = vec![
         Finding::new(Level::Good, "version", SOFTWARE),
-        Finding::new(
-            Level::Good,
-            "cryptography",
-            "AWS-LC by way of aws-lc-rs; an ordinary build, not the FIPS-validated module",
-        ),
+        cryptography(Module::running()),
+        fips(config, Module::running()),
         configuration_file(config),
         state_files(state),
         facing_the_network(config),
@@ -60,6 +60,37 @@ pub fn examine(config: &Configuration, state: &StateDirectory) -> Vec<Finding> {
     findings.extend(users(config, state));
     findings.extend(logins(config));
     findings
+}
+
+/// Which module there is, and whether it works.
+fn cryptography(module: Module) -> Finding {
+    let about = "cryptography";
+    match limosa_seal::module::self_test() {
+        Ok(()) => Finding::new(Level::Good, about, format!("{module}; self-test passed")),
+        Err(failed) => Finding::new(Level::Wrong, about, failed.to_string()),
+    }
+}
+
+/// Whether the FIPS mode that is set for the node can be kept. Users and groups
+/// may have one of their own, which is examined when they come.
+fn fips(config: &Configuration, module: Module) -> Finding {
+    let about = "FIPS mode";
+    let mode = config.settings_of_all().fips.value;
+    let problem = match mode {
+        FipsMode::Off => return Finding::new(Level::Good, about, "off"),
+        FipsMode::On | FipsMode::Required if config.ssh.enabled.value => NodeError::FrontInFipsMode.to_string(),
+        FipsMode::On | FipsMode::Required => match mode.algorithms(module) {
+            Err(error) => error.to_string(),
+            Ok(_) if module.is_validated() => {
+                return Finding::new(Level::Good, about, "approved algorithms only, by the validated module");
+            }
+            Ok(_) => {
+                let text = "approved algorithms only, but not by the validated module; see `fips` in OPERATIONS.md";
+                return Finding::new(Level::Advice, about, text);
+            }
+        },
+    };
+    Finding::new(Level::Wrong, about, problem)
 }
 
 fn configuration_file(config: &Configuration) -> Finding {

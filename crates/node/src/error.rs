@@ -52,6 +52,15 @@ pub enum NodeError {
     /// What was given for a user is of no use.
     #[error("{0}")]
     Given(String),
+    /// FIPS mode is set, and the embedded SSH server is switched on.
+    #[error(
+        "in FIPS mode OpenSSH faces the network: set `enabled = false` in [ssh], \
+         and see `limosad ssh-config --fips`"
+    )]
+    FrontInFipsMode,
+    /// The mode asks for a module that this program does not have.
+    #[error(transparent)]
+    NotValidated(#[from] limosa_policy::NotValidated),
     /// A port cannot be opened.
     #[error("cannot listen at {what} {at}: {source}; choose another with {flag}, or end what uses it")]
     Listen {
@@ -93,9 +102,12 @@ impl NodeError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Configuration(_) | Self::Users { .. } | Self::Exposed { .. } | Self::HostKey(_) => {
-                Code::BAD_CONFIGURATION
-            }
+            Self::FrontInFipsMode
+            | Self::Configuration(_)
+            | Self::Users { .. }
+            | Self::Exposed { .. }
+            | Self::HostKey(_) => Code::BAD_CONFIGURATION,
+            Self::NotValidated(_) => Code::MODULE_NOT_VALIDATED,
             Self::NoSuchUser(_) | Self::UserExists(_) | Self::Given(_) => Code::USAGE,
             Self::State { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => Code::PERMISSION_DENIED,

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use limosa_policy::FipsMode;
 use limosa_policy::Settings;
-use limosa_seal::AlgorithmSet;
+use limosa_seal::module::Module;
 use limosa_session::setup::SOFTWARE;
 use limosa_session::{ServerPorts, SharedUdp};
 use limosa_ssh::front::{Incoming, IncomingSession, Incomings, accept};
@@ -83,6 +84,10 @@ impl Server {
         if !config.ssh.enabled.value && config.broker.enabled.value == Some(false) {
             let nothing = "there is nothing to serve: `enabled` is false in both [ssh] and [broker]";
             return Err(NodeError::Given(nothing.into()));
+        }
+        config.algorithms(Module::running())?;
+        if config.ssh.enabled.value && config.settings_of_all().fips.value != FipsMode::Off {
+            return Err(NodeError::FrontInFipsMode);
         }
         let lock = state.lock_for_serving()?;
         let users = UserStore::new(state.clone());
@@ -239,7 +244,7 @@ impl EmbeddedFront {
         let keeper = FrontKeeper::start(FrontPlan { program, orders, listener, user }).map_err(start)?;
         let authenticator = Arc::new(Authenticator::new(
             users.clone(),
-            AlgorithmSet::Ordinary.password(),
+            config.algorithms(Module::running())?.password(),
             config.ssh.passwords.value,
             config.ssh.max_failures_per_address.value,
             host.audit.clone(),
@@ -254,11 +259,7 @@ fn host(config: &Configuration, audit: &AuditLog, udp: &SharedUdp, umask: u32) -
         sessions: SessionRegistry::new(config.sessions.max.value, TAKEOVER_TIME),
         audit: audit.clone(),
         ports: ServerPorts::Shared(udp.clone()),
-        surroundings: Surroundings {
-            algorithms: AlgorithmSet::Ordinary,
-            umask,
-            public_address: config.udp.public_address.value,
-        },
+        surroundings: Surroundings { umask, public_address: config.udp.public_address.value },
     }
 }
 

@@ -10,7 +10,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use limosa_seal::AlgorithmSet;
 use limosa_session::ServerPorts;
 use limosa_session::program::Pipes;
 use limosa_session::takeover;
@@ -87,11 +86,7 @@ async fn serve(config: Configuration, login: Login, umask: u32) -> Result<Code, 
         sessions: SessionRegistry::of_one_process(1, TAKEOVER_TIME, takeover::directory_of_user()),
         audit,
         ports,
-        surroundings: Surroundings {
-            algorithms: AlgorithmSet::Ordinary,
-            umask,
-            public_address: config.udp.public_address.value,
-        },
+        surroundings: Surroundings { umask, public_address: config.udp.public_address.value },
     };
     let (peer, reached) = connection();
     let settings = config.settings_of_login(login.identity.user());

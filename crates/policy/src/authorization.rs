@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::fips::FipsMode;
 use crate::settings::{CipherFloor, CipherModes, DurabilityFloor, PolicyCeiling, Settings};
 use crate::user::Identity;
 
@@ -12,6 +13,8 @@ pub struct Wish {
     pub write: bool,
     /// How assertive its rate policy is.
     pub policy: PolicyCeiling,
+    /// Whether the client uses approved algorithms alone.
+    pub approved_only: bool,
     /// Sessions of this user that run already.
     pub running: u32,
 }
@@ -36,6 +39,9 @@ pub enum Denied {
         /// What may be asked for.
         most: PolicyCeiling,
     },
+    /// The client may use algorithms that are not approved.
+    #[error("only clients that use approved algorithms alone are served")]
+    NotApproved,
     /// The user has as many sessions as permitted.
     #[error("this user has {0} sessions already")]
     Sessions(u32),
@@ -53,6 +59,7 @@ pub struct Authorization {
     cipher_floor: CipherFloor,
     cipher_modes: CipherModes,
     cipher_strict: bool,
+    fips: FipsMode,
     durability_floor: DurabilityFloor,
     session_timeout: u32,
 }
@@ -76,6 +83,9 @@ impl Authorization {
         if wish.policy > most {
             return Err(Denied::Policy { asked: wish.policy, most });
         }
+        if settings.fips.value == FipsMode::Required && !wish.approved_only {
+            return Err(Denied::NotApproved);
+        }
         if wish.running >= settings.max_sessions.value {
             return Err(Denied::Sessions(wish.running));
         }
@@ -88,6 +98,7 @@ impl Authorization {
             cipher_floor: settings.cipher_floor.value,
             cipher_modes: settings.cipher_modes.value,
             cipher_strict: settings.cipher_strict.value,
+            fips: settings.fips.value,
             durability_floor: settings.durability_floor.value,
             session_timeout: settings.session_timeout.value,
         })
@@ -141,6 +152,12 @@ impl Authorization {
         self.cipher_strict
     }
 
+    /// How far approved cryptography is insisted on.
+    #[must_use]
+    pub fn fips(&self) -> FipsMode {
+        self.fips
+    }
+
     /// Weakest durability given.
     #[must_use]
     pub fn durability_floor(&self) -> DurabilityFloor {
@@ -169,7 +186,7 @@ mod tests {
         Authorization::decide(identity, &settings(text), wish)
     }
 
-    const READ: Wish = Wish { write: false, policy: PolicyCeiling::Fair, running: 0 };
+    const READ: Wish = Wish { write: false, policy: PolicyCeiling::Fair, approved_only: false, running: 0 };
     const WRITE: Wish = Wish { write: true, ..READ };
 
     #[test]

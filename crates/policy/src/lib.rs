@@ -9,16 +9,19 @@
 //!
 //! Reading order: [`mod@user`] for who there is, [`mod@group`] for which of them
 //! belong together, [`mod@settings`] for what applies to them and where each
-//! value comes from, [`mod@authorization`] for the decision.
+//! value comes from, [`mod@fips`] for how far they insist on approved cryptography,
+//! [`mod@authorization`] for the decision.
 #![forbid(unsafe_code)]
 
 pub mod authorization;
+pub mod fips;
 pub mod group;
 mod name;
 pub mod settings;
 pub mod user;
 
 pub use authorization::{Authorization, Denied, Wish};
+pub use fips::{FipsMode, NotValidated};
 pub use group::Group;
 pub use name::{GroupName, InvalidGroupName, InvalidUserName, UserName};
 pub use settings::{

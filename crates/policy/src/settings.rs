@@ -12,6 +12,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::GroupName;
+use crate::fips::FipsMode;
 
 /// Weakest cipher that is accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -196,6 +197,8 @@ settings! {
     cipher_modes: CipherModes = CipherModes::default();
     /// Whether the client's first choice of a way binds, where it offers others.
     cipher_strict: bool = true;
+    /// How far approved cryptography is insisted on.
+    fips: FipsMode = FipsMode::default();
     /// Weakest durability of uploads.
     durability_floor: DurabilityFloor = DurabilityFloor::default();
     /// Sessions of one user at a time.

@@ -10,7 +10,7 @@
 //! secrets are kept; [`mod@schedule`] for how both ends of a session come to
 //! their keys and [`mod@datagram`] for what they do with them; [`mod@content`]
 //! for how the bytes of files are proven; [`mod@envelope`] for files encrypted
-//! at rest; [`mod@password`] and [`mod@identity`] for what is stored and named.
+//! at rest; [`mod@module`] for what computes all this; [`mod@password`] and [`mod@identity`] for what is stored and named.
 #![forbid(unsafe_code)]
 
 mod allow;
@@ -19,6 +19,7 @@ pub mod content;
 pub mod datagram;
 pub mod envelope;
 pub mod identity;
+pub mod module;
 pub mod negotiation;
 pub mod password;
 pub mod schedule;

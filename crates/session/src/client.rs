@@ -149,7 +149,7 @@ where
     start(parts, setup.channel).map_err(StartError::Thread)
 }
 
-/// Takes suites out of the request that this end may not use.
+/// Takes suites and digests out of the request that this end may not use.
 ///
 /// # Errors
 /// If the one that is wanted most is among them.
@@ -159,6 +159,7 @@ fn offer_what_is_allowed(plan: &mut ClientPlan) -> Result<(), StartError> {
         return Err(StartError::Job { code: Code::CIPHER_NOT_APPROVED, detail: error.to_string() });
     }
     plan.request.suites.retain(|suite| set.suite(*suite).is_ok());
+    plan.request.digests.retain(|digest| set.content(*digest).is_ok());
     Ok(())
 }
 

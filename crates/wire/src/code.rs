@@ -80,6 +80,7 @@ codes! {
     BAD_CONFIGURATION = 102, 2, false, "the configuration is not valid", "run `limosad check`";
     FIXED_NEEDS_RATE = 103, 2, false, "policy `fixed` needs a rate", "give --rate, or use --policy fair";
     FILE_KEY_NEEDED = 104, 2, false, "no passphrase or key is given for encrypted files", "set LIMOSA_FILEPASS, or use --passphrase-file, --identity, --recipient or --master-key";
+    MODULE_NOT_VALIDATED = 106, 7, false, "only the validated cryptographic module may be used, and this program has another", "use the programs of the FIPS build, or `on` in the place of `required`";
 
     RESOLVE_FAILED = 200, 5, true, "the host name has no address", "check the name and the resolver";
     CONNECT_REFUSED = 201, 5, true, "the host refuses connections on this TCP port", "check the port, and that the server runs";
@@ -113,6 +114,7 @@ codes! {
     CIPHER_TOO_STRONG = 408, 13, false, "the server takes only sessions without encryption", "use --cipher none if the content may be seen by others, or ask the administrator";
     CIPHER_NOT_APPROVED = 409, 13, false, "this cipher is not approved, and this end is held to approved ones", "choose an AES cipher with --cipher";
     PEER_APPROVED_ONLY = 410, 13, false, "the server is held to approved ciphers, and this one is not", "choose an AES cipher with --cipher";
+    PEER_NOT_APPROVED = 415, 13, false, "the server serves only clients that use approved algorithms alone", "use --fips on";
 
     NOT_FOUND = 500, 4, false, "no such file or directory", "check the path";
     DIRECTORY_NOT_FOUND = 501, 3, false, "no such directory", "check the path";

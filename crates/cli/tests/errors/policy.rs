@@ -67,13 +67,19 @@ pub const CASES: &[Case] = &[
         Code::CIPHER_NOT_APPROVED,
         "crates/session/tests/loopback.rs",
         "an_end_held_to_approved_ciphers_takes_no_other",
-        "a client that is held to approved algorithms is asked for none; no program is, in this release",
+        "a client is held to approved algorithms, as by `--fips on`, and asked for `--cipher none`",
     ),
     Case::test(
         Code::PEER_APPROVED_ONLY,
         "crates/session/tests/loopback.rs",
         "an_end_held_to_approved_ciphers_takes_no_other",
-        "a server that is held to approved algorithms is asked for none; no program is, in this release",
+        "a server is held to approved algorithms, as by `fips = \"on\"`, and asked for none",
+    ),
+    Case::command(
+        Code::PEER_NOT_APPROVED,
+        "limosa send FILE HOST:",
+        "the user has `fips = \"required\"`",
+        peer_not_approved,
     ),
 ];
 
@@ -126,6 +132,12 @@ fn encryption_required(scene: &mut Scene) -> Option<Finished> {
     let finished = without_host(scene)?;
     says(&finished, "client asks for no encryption, server requires it");
     Some(finished)
+}
+
+fn peer_not_approved(scene: &mut Scene) -> Option<Finished> {
+    let _server = scene.limosad()?;
+    scene.set("fips = \"required\"");
+    without_host(scene)
 }
 
 fn cipher_too_strong(scene: &mut Scene) -> Option<Finished> {

@@ -26,6 +26,12 @@ pub const CASES: &[Case] = &[
         "no passphrase is in the environment, and nobody is there to be asked",
         nobody_to_ask,
     ),
+    Case::command(
+        Code::MODULE_NOT_VALIDATED,
+        "limosa send --fips required FILE HOST:",
+        "the program is of the ordinary build",
+        fixed_needs_rate,
+    ),
 ];
 
 fn bad_configuration(scene: &mut Scene) -> Option<Finished> {

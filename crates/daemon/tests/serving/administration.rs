@@ -76,6 +76,38 @@ fn check_finds_what_is_wrong() {
     assert!(said.lines().any(|line| line.starts_with("WRONG") && line.contains("user ada")), "{said}");
 }
 
+/// An ordinary build: approved algorithms can be had, the validated module
+/// cannot; and in neither mode does the embedded SSH server face the network.
+#[test]
+fn fips_mode_is_kept_or_refused() {
+    let lab = Lab::new();
+    let told = |words: &[&str]| {
+        let output = lab.run(words);
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let config = |fips: &str, ssh: bool| {
+        let text = format!("[defaults]\nfips = \"{fips}\"\n[ssh]\nenabled = {ssh}\nlisten = \"127.0.0.1:0\"\n");
+        std::fs::write(lab.path("limosad.toml"), text).unwrap();
+    };
+    config("on", true);
+    let (code, text) = told(&["serve"]);
+    assert!(code == Some(2) && text.contains("in FIPS mode OpenSSH faces the network"), "{code:?} {text}");
+    assert!(told(&["check"]).1.contains("WRONG  FIPS mode: in FIPS mode OpenSSH"), "{:?}", told(&["check"]));
+    config("on", false);
+    let (_, text) = told(&["check"]);
+    assert!(text.contains("note   FIPS mode: approved algorithms only, but not by the validated module"), "{text}");
+    assert!(text.contains("an ordinary build: not the FIPS-validated module; self-test passed"), "{text}");
+    config("required", false);
+    let (code, text) = told(&["serve"]);
+    assert!(
+        code == Some(7) && text.contains("FIPS mode is `required`, but this program has AWS-LC"),
+        "{code:?} {text}"
+    );
+    config("strict", false);
+    assert_eq!(told(&["serve"]).0, Some(2));
+}
+
 #[test]
 fn a_session_and_a_front_are_not_started_by_hand() {
     let lab = Lab::new();

@@ -32,7 +32,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use limosa_policy::group::groups_of;
-use limosa_policy::{Group, GroupName, Origin, Settings, SettingsLayer, UserName};
+use limosa_policy::{Group, GroupName, NotValidated, Origin, Settings, SettingsLayer, UserName};
+use limosa_seal::AlgorithmSet;
+use limosa_seal::module::Module;
 use serde::Deserialize;
 
 pub use audit::{Audit, AuditLayer};
@@ -144,6 +146,14 @@ impl Configuration {
     #[must_use]
     pub fn settings_of_all(&self) -> Settings {
         self.settings_in_front(std::iter::empty())
+    }
+
+    /// Which algorithms the node itself may use, with `module`.
+    ///
+    /// # Errors
+    /// If its FIPS mode asks for another module.
+    pub fn algorithms(&self, module: Module) -> Result<AlgorithmSet, NotValidated> {
+        self.settings_of_all().fips.value.algorithms(module)
     }
 
     /// The settings of a member of `group` who has none of their own and is in

@@ -1,0 +1,47 @@
+//! FIPS mode of the client, in an ordinary build: approved algorithms can be had
+//! over the system's SSH client, the validated module cannot.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test's surroundings fail it
+
+mod support;
+
+use std::fs;
+
+use limosa_wire::Code;
+use support::Lab;
+use support::client::Client;
+use support::remote::{Kind, Remote};
+
+on_each_remote!(approved_algorithms_carry_a_file_both_ways);
+
+fn approved_algorithms_carry_a_file_both_ways(kind: Kind) {
+    let lab = Lab::new();
+    let Some(remote) = Remote::start(kind, &lab) else { return };
+    let content: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[number as usize % 3]).collect();
+    fs::write(lab.here().join("file"), &content).unwrap();
+    let fips = || ["--fips", "on"];
+    let sent = Client::new(&lab, &remote, "send").args(fips()).arg("--json").arg("file").arg(remote.place(&lab, ""));
+    let sent = sent.succeed();
+    let connected = sent.events().into_iter().find(|event| event["event"] == "connected").unwrap();
+    assert!(connected["way"] == "the machine's own ssh: asked for", "{connected}");
+    Client::new(&lab, &remote, "get").args(fips()).arg(remote.place(&lab, "file")).arg("back").succeed();
+    assert!(fs::read(lab.here().join("back")).unwrap() == content);
+
+    let refused = |words: &[&str]| {
+        let client = Client::new(&lab, &remote, "send").args(words).arg("--json").arg("file");
+        client.arg(remote.place(&lab, "")).run().summary()["code"].clone()
+    };
+    assert_eq!(refused(&["--fips", "on", "--ssh", "builtin"]), Code::USAGE.number());
+    assert_eq!(refused(&["--fips", "on", "--cipher", "none"]), Code::CIPHER_NOT_APPROVED.number());
+    assert_eq!(refused(&["--fips", "required"]), Code::MODULE_NOT_VALIDATED.number());
+}
+
+#[test]
+fn the_ordinary_build_says_that_it_is_not_validated() {
+    let lab = Lab::new();
+    let told = Client::bare(&lab).args(["version", "--fips"]).succeed();
+    assert!(told.to_string().contains("an ordinary build: not the FIPS-validated module"), "{told}");
+    assert!(told.to_string().contains("self-test: passed"), "{told}");
+    let brief = Client::bare(&lab).arg("version").succeed();
+    assert!(!brief.to_string().contains("AWS-LC"), "{brief}");
+}

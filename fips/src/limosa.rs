@@ -1,0 +1,5 @@
+//! The `limosa` program with the FIPS-validated module.
+
+fn main() -> std::process::ExitCode {
+    limosa_cli::main()
+}

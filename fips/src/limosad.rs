@@ -1,0 +1,5 @@
+//! The `limosad` program with the FIPS-validated module.
+
+fn main() -> std::process::ExitCode {
+    limosa_daemon::run()
+}
