@@ -1,0 +1,104 @@
+//! Runs every command of `docs/SECURITY-GUIDE.md` as it is written there: each
+//! section with a server, a user and files of its own.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test's surroundings fail it
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::client::{Client, Finished};
+use support::embedded::{Embedded, USER};
+use support::openssh::Agent;
+use support::{Lab, find, skip, tree};
+
+/// One command of the guide, and what it says of it.
+struct Step {
+    line: String,
+    prints: Vec<String>,
+    fails: Option<u16>,
+}
+
+/// A section of the guide with its commands.
+struct Section {
+    title: String,
+    steps: Vec<Step>,
+}
+
+fn guide() -> Vec<Section> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/SECURITY-GUIDE.md");
+    let text = fs::read_to_string(path).unwrap();
+    let (mut sections, mut runs) = (Vec::<Section>::new(), false);
+    for line in text.lines() {
+        match (line, sections.last_mut()) {
+            (title, _) if title.starts_with("## ") => {
+                sections.push(Section { title: title[3..].to_owned(), steps: Vec::new() });
+            }
+            ("```sh", _) => runs = true,
+            ("```", _) => runs = false,
+            (line, Some(section)) if runs => section.take(line),
+            (line, None) if runs => panic!("`{line}` is in no section"),
+            _ => {}
+        }
+    }
+    sections
+}
+
+impl Section {
+    fn take(&mut self, line: &str) {
+        match (line.strip_prefix("# prints "), line.strip_prefix("# fails "), self.steps.last_mut()) {
+            (Some(text), _, Some(step)) => step.prints.push(text.to_owned()),
+            (_, Some(code), Some(step)) => step.fails = Some(code.parse().unwrap()),
+            _ => self.steps.push(Step { line: line.to_owned(), prints: Vec::new(), fails: None }),
+        }
+    }
+
+    /// Runs it where `film.mov`, `photos` and a key of the user's are.
+    fn run(&self) {
+        let lab = Lab::new();
+        let Some(server) = Embedded::start(&lab, "127.0.0.1") else { return };
+        let Some(agent) = Agent::holding(&lab, &lab.key("id")) else { return };
+        fs::write(lab.here().join("film.mov"), vec![7; 3_000_000]).unwrap();
+        tree::make(&lab.here().join("photos"), tree::Recipe { small: 20, medium: 1, sparse: true, seed: 5 });
+        let surrounded = |client: Client| {
+            let client = client.env("LIMOSA_PORT", server.port.to_string()).env("SSH_AUTH_SOCK", &agent.socket);
+            client.env("LIMOSA_KNOWN_HOSTS", lab.path("known_hosts"))
+        };
+        let host = format!("{USER}@127.0.0.1");
+        surrounded(Client::bare(&lab).args(["doctor", "--accept-new", &host])).succeed();
+        for step in &self.steps {
+            let line = step.line.replace("ada@host", &host);
+            step.compare(&self.title, &surrounded(Client::shell(&lab, &["sh", "-c"], &line)).run());
+        }
+    }
+}
+
+impl Step {
+    fn compare(&self, section: &str, finished: &Finished) {
+        let about = format!("{section}: {}", self.line);
+        let said = format!("{}\n{}", finished.lines.join("\n"), finished.errors);
+        match self.fails {
+            None => assert_eq!(finished.exit(), Some(0), "{about}\n{finished}"),
+            Some(code) => {
+                assert!(finished.exit() != Some(0), "{about}\n{finished}");
+                let told = [format!("[{code}]"), format!("(code {code})")];
+                assert!(told.iter().any(|told| said.contains(told)), "{about}\n{finished}");
+            }
+        }
+        for text in &self.prints {
+            assert!(said.contains(text), "{about}\ndoes not print `{text}`\n{said}");
+        }
+    }
+}
+
+#[test]
+fn every_command_of_the_guide_does_what_it_says() {
+    if find("ssh").is_none() {
+        return skip("ssh");
+    }
+    let sections = guide();
+    assert!(sections.iter().filter(|section| !section.steps.is_empty()).count() >= 2);
+    for section in &sections {
+        section.run();
+    }
+}
