@@ -42,7 +42,7 @@ impl Client {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path))).unwrap();
         let client = Self { command }.surrounded_by(lab).env("PATH", path);
-        client.env("LIMOSA_STATE", lab.path("state")).env("XDG_CONFIG_HOME", lab.path("home/config"))
+        client.env("LIMOSA_STATE", lab.path("state")).env("LIMOSA_CONFIG", lab.path("limosad.toml"))
     }
 
     fn surrounded_by(mut self, lab: &Lab) -> Self {

@@ -1,5 +1,6 @@
 //! The embedded server: `limosad serve` on loopback with a user of its own.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +16,7 @@ pub const USER: &str = "ada";
 pub struct Embedded {
     pub port: u16,
     address: String,
+    filter: &'static str,
     child: Child,
 }
 
@@ -36,13 +38,18 @@ pub fn limosad_or_skip() -> Option<PathBuf> {
 impl Embedded {
     /// Runs on `address` and lets the key `id` in, or reports what is missing.
     pub fn start(lab: &Lab, address: &str) -> Option<Self> {
+        Self::start_logging(lab, address, "info,russh=warn")
+    }
+
+    /// The same, with a log that says as much as `filter` lets through.
+    pub fn start_logging(lab: &Lab, address: &str, filter: &'static str) -> Option<Self> {
         let program = limosad_or_skip()?;
         let mut add = limosad(&program, lab);
         add.args(["user", "add", USER, "--docroot"]).arg(lab.there()).arg("--key").arg(lab.public_key("id"));
         let added = add.output().unwrap();
         assert!(added.status.success(), "{added:?}");
-        let (child, port) = serve(&program, lab, &format!("{address}:0"));
-        Some(Self { port, child, address: address.to_owned() })
+        let (child, port) = serve(&program, lab, &format!("{address}:0"), filter);
+        Some(Self { port, child, address: address.to_owned(), filter })
     }
 
     /// The process that holds the sessions.
@@ -60,7 +67,7 @@ impl Embedded {
     pub fn start_again(&mut self, lab: &Lab) {
         if self.child.try_wait().unwrap().is_some() {
             let listen = format!("{}:{}", self.address, self.port);
-            (self.child, self.port) = serve(&program().unwrap(), lab, &listen);
+            (self.child, self.port) = serve(&program().unwrap(), lab, &listen, self.filter);
         }
     }
 }
@@ -68,15 +75,23 @@ impl Embedded {
 fn limosad(program: &Path, lab: &Lab) -> Command {
     let mut command = Command::new(program);
     command.env("HOME", lab.path("home")).env("LIMOSA_STATE", lab.path("state")).stdin(Stdio::null());
+    // Not what this machine may have: an empty file, which the test may fill.
+    let config = lab.path("limosad.toml");
+    File::options().create(true).append(true).open(&config).unwrap();
+    command.env("LIMOSA_CONFIG", config);
     command
 }
 
 /// Serves on `listen` and any UDP port beside it, and says on which TCP port.
-fn serve(program: &Path, lab: &Lab, listen: &str) -> (Child, u16) {
+fn serve(program: &Path, lab: &Lab, listen: &str, filter: &str) -> (Child, u16) {
     let udp = format!("{}:0", listen.rsplit_once(':').unwrap().0);
-    let log = std::fs::File::options().create(true).append(true).open(lab.path("limosad.log")).unwrap();
+    let log = File::options().create(true).append(true).open(lab.path("limosad.log")).unwrap();
     let mut serve = limosad(program, lab);
-    serve.args(["serve", "--listen", listen, "--udp-port", &udp]).stdout(Stdio::piped()).stderr(log);
+    serve
+        .args(["serve", "--listen", listen, "--udp-port", &udp])
+        .env("LIMOSA_LOG", filter)
+        .stdout(Stdio::piped())
+        .stderr(log);
     let mut child = serve.spawn().unwrap();
     let said = BufReader::new(child.stdout.take().unwrap());
     let port = said.lines().map_while(Result::ok).find_map(|line| ssh_port(&line));
