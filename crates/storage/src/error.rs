@@ -53,6 +53,11 @@ pub enum ErrorKind {
     TooManyOpen,
     /// The store, or this kind of file, cannot do that.
     Unsupported,
+    /// The file is sealed by a key that is not at hand, or not the one that has
+    /// its name here.
+    KeyMissing,
+    /// The sealed file is damaged, cut short, or was changed.
+    Damaged,
     /// Anything else; the cause says what.
     Io,
 }
@@ -79,6 +84,8 @@ impl ErrorKind {
             Self::CrossesDevices => "the names are on different file systems",
             Self::TooManyOpen => "too many open files",
             Self::Unsupported => "not supported here",
+            Self::KeyMissing => "it is sealed by a master key that is not at hand",
+            Self::Damaged => "the sealed file is damaged, cut short or was changed",
             Self::Io => "input/output error",
         }
     }
@@ -261,6 +268,9 @@ impl StorageError {
     fn reason(&self) -> String {
         match (self.kind, &self.source) {
             (ErrorKind::Io, Some(source)) => source.to_string(),
+            (kind @ (ErrorKind::KeyMissing | ErrorKind::Damaged), Some(source)) => {
+                format!("{} ({source})", kind.as_str())
+            }
             (kind, _) => kind.as_str().to_owned(),
         }
     }

@@ -10,6 +10,7 @@
 //! * [`contract`]: the traits every back end and every wrapper implements.
 //! * [`local`]: a directory of this machine, confined by the kernel.
 //! * [`memory`]: a store for tests.
+//! * [`sealed`]: files encrypted at rest, over any other store.
 //! * [`conformance`]: the suite that every implementation must pass.
 //!
 //! Everything here is blocking: callers run it on threads of their own.
@@ -22,6 +23,7 @@ pub mod local;
 pub mod memory;
 pub mod metadata;
 pub mod path;
+pub mod sealed;
 
 pub use contract::{
     AppendFile, Capabilities, Cursor, DirectoryEntry, Durability, FollowLinks, LockGuard, Overwrite, Page, Publish,
@@ -32,3 +34,4 @@ pub use local::{Confinement, LocalStore, Resolver};
 pub use memory::MemoryStore;
 pub use metadata::{Attributes, Kind, Metadata, Owner, Special, Timestamp};
 pub use path::{Name, PathError, StorePath};
+pub use sealed::{MasterKeys, SealedStore};

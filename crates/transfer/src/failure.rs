@@ -51,6 +51,8 @@ pub fn code_of(error: &StorageError) -> Code {
         ErrorKind::Locked => Code::IN_USE,
         ErrorKind::Loop => Code::LINK_LOOP,
         ErrorKind::TooManyOpen => Code::RESOURCES,
+        ErrorKind::KeyMissing => Code::AT_REST_KEY,
+        ErrorKind::Damaged => Code::ENVELOPE_DAMAGED,
         // `Io`, `Unsupported`, `CrossesDevices`, and kinds to come.
         _ if reads(error.operation()) => Code::READ_FAILED,
         _ => Code::WRITE_FAILED,

@@ -135,6 +135,7 @@ codes! {
     WRITE_FAILED = 516, 5, true, "the disk cannot write this file", "check the disk and the system log";
     IN_USE = 517, 5, true, "another transfer writes this file", "wait for it, or end it";
     TOO_LARGE = 518, 6, false, "the file is too large for the file system", "choose another destination";
+    AT_REST_KEY = 519, 7, false, "the server's key for files at rest cannot be had", "ask its administrator; `limosad check` there tells which keys it has";
 
     CONTENT_MISMATCH = 600, 11, true, "the content differs from what was sent, also after repeats", "check memory and disk of both machines";
     LAYOUT_MISMATCH = 601, 11, true, "the announced tree differs from what was sent", "run the same command again";

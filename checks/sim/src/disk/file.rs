@@ -136,6 +136,9 @@ impl WriteFile for DiskFile {
         self.write(Some(offset), bytes)
     }
 
+    /// Changes nothing here.
+    fn expect_length(&self, _: u64) {}
+
     fn truncate(&self, length: u64) -> Result<()> {
         self.check_end(Operation::Truncate, Some(length))?;
         self.act(Operation::Truncate, no_load, |state, _| {

@@ -46,6 +46,12 @@ pub trait WriteFile: ReadFile {
     /// others; a part of `bytes` may then have been written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
 
+    /// Says how long the file will be in the end, where that is known before
+    /// it is written. A hint: nothing of the file changes, and who is wrong may
+    /// go on all the same. A store that cannot store the end of a file before
+    /// knowing it is one then need not write over what was synced.
+    fn expect_length(&self, length: u64);
+
     /// Sets the length: cuts the file, or lengthens it by a hole or zeros.
     ///
     /// # Errors

@@ -130,6 +130,9 @@ impl WriteFile for LocalFile {
         Ok(())
     }
 
+    /// Changes nothing here.
+    fn expect_length(&self, _: u64) {}
+
     fn truncate(&self, length: u64) -> Result<()> {
         self.check_end(Operation::Truncate, Some(length))?;
         uninterrupted(|| rustix::fs::ftruncate(&self.handle, length)).map_err(self.fail(Operation::Truncate))

@@ -284,6 +284,9 @@ impl WriteFile for Handle {
         check(&self.memory, Operation::Write, &self.path)?;
         self.file.write_at(offset, bytes)
     }
+    fn expect_length(&self, length: u64) {
+        self.file.expect_length(length);
+    }
     fn truncate(&self, length: u64) -> Result<()> {
         self.file.truncate(length)
     }

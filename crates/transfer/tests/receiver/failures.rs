@@ -64,6 +64,8 @@ fn each_failure_has_its_number_and_the_others_go_on() {
         (ErrorKind::Io, Code::WRITE_FAILED),
         (ErrorKind::Escapes, Code::OUTSIDE_ROOT),
         (ErrorKind::TooManyOpen, Code::RESOURCES),
+        (ErrorKind::KeyMissing, Code::AT_REST_KEY),
+        (ErrorKind::Damaged, Code::ENVELOPE_DAMAGED),
     ];
     for (kind, code) in kinds {
         for name in ["t/a", "t/b", "t/c", "t/l"] {

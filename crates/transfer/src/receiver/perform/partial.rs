@@ -195,6 +195,8 @@ fn open_journaled(store: &dyn Store, open: &OpenPartial, plan: &OpenJournal) -> 
             (file, chain, BTreeMap::new())
         }
     };
+    // What the journal speaks of must not be written over to end the file.
+    file.expect_length(plan.header.size);
     let partial = Arc::new(Partial::new(open.path.clone(), file, Some(journal)));
     Ok(DestinationOutput::Opened { partial, chain: Some(chain), held })
 }

@@ -1,0 +1,265 @@
+//! What is known of a file that is being written: how long its content is,
+//! which segments are stored and how, and what waits in memory.
+//!
+//! Bookkeeping alone: nothing here reads, writes, seals or waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::pieces::Pieces;
+use super::reader::{last_segment, length_of};
+use crate::error::StorageError;
+
+/// Segments of one file that wait in memory at most, but for the last one. Two
+/// blocks' ends for each file thread are fewer.
+const MOST_GATHERED: usize = 16;
+
+/// Segments, as ranges that do not touch.
+#[derive(Debug, Default)]
+pub(super) struct Segments(BTreeMap<u64, u64>);
+
+impl Segments {
+    pub(super) fn contains(&self, number: u64) -> bool {
+        self.0.range(..=number).next_back().is_some_and(|(_, end)| number < *end)
+    }
+
+    pub(super) fn insert(&mut self, added: Range<u64>) {
+        if added.is_empty() {
+            return;
+        }
+        let (mut start, mut end) = (added.start, added.end);
+        while let Some((&known, &known_end)) = self.0.range(..=end).next_back().filter(|(_, past)| **past >= start) {
+            self.0.remove(&known);
+            (start, end) = (start.min(known), end.max(known_end));
+        }
+        self.0.insert(start, end);
+    }
+
+    /// Takes away `number` and all behind it.
+    pub(super) fn cut(&mut self, number: u64) {
+        self.0.split_off(&number);
+        if let Some((_, end)) = self.0.range_mut(..number).next_back() {
+            *end = number.min(*end);
+        }
+    }
+
+    /// Takes away one.
+    pub(super) fn remove(&mut self, number: u64) {
+        if let Some((&start, &end)) = self.0.range(..=number).next_back().filter(|(_, end)| number < **end) {
+            self.0.remove(&start);
+            self.insert(start..number);
+            self.insert(number + 1..end);
+        }
+    }
+
+    /// The first run below `limit` that is not in here.
+    pub(super) fn gap(&self, limit: u64) -> Option<Range<u64>> {
+        let start = match self.0.first_key_value() {
+            Some((0, &end)) => end,
+            _ => 0,
+        };
+        let end = self.0.range(start..).next().map_or(limit, |(&next, _)| next.min(limit));
+        (start < end).then_some(start..end)
+    }
+}
+
+/// What stood in a segment's place before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing: it reads as zeros.
+    Nothing,
+    /// A full segment that others follow.
+    Full,
+    /// A final one, of this length.
+    Final(usize),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// Content of a full segment.
+    segment: usize,
+    /// How long the content is.
+    pub(super) length: u64,
+    /// How long it will be in the end, where that is known.
+    pub(super) expected: Option<u64>,
+    /// What is stored full, as segments that others follow.
+    pub(super) stored: Segments,
+    /// What is stored as final, and its length. All but the last also wait to
+    /// be stored again.
+    pub(super) finals: BTreeMap<u64, usize>,
+    /// What waits. One that holds no bytes is to be sealed again with another
+    /// length or end.
+    pub(super) gathered: BTreeMap<u64, Pieces>,
+    /// What some thread is storing just now.
+    pub(super) busy: BTreeSet<u64>,
+    /// Segments of a file that was opened again that do not open, and that
+    /// nobody has written since.
+    pub(super) suspect: BTreeSet<u64>,
+    /// Whether anything has changed since all was stored.
+    pub(super) unsettled: bool,
+    /// What went wrong with bytes that were taken: nothing is known of the
+    /// content from then on.
+    pub(super) failed: Option<StorageError>,
+}
+
+impl Ledger {
+    /// Of a file with so much content, nothing of which is stored as far as is
+    /// known here.
+    pub(super) fn new(segment: usize, length: u64) -> Self {
+        Self {
+            segment,
+            length,
+            expected: None,
+            stored: Segments::default(),
+            finals: BTreeMap::new(),
+            gathered: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            suspect: BTreeSet::new(),
+            unsettled: true,
+            failed: None,
+        }
+    }
+
+    /// The last segment.
+    pub(super) fn last(&self) -> u64 {
+        last_segment(self.length, self.segment)
+    }
+
+    /// How much content a segment holds.
+    pub(super) fn length_of(&self, number: u64) -> usize {
+        length_of(number, self.length, self.segment)
+    }
+
+    /// What stood there before.
+    pub(super) fn before(&self, number: u64) -> Before {
+        match self.finals.get(&number) {
+            Some(length) => Before::Final(*length),
+            None if self.stored.contains(number) => Before::Full,
+            None => Before::Nothing,
+        }
+    }
+
+    /// The content reaches to `end` at least. What was the final segment is not
+    /// any more, or is longer.
+    pub(super) fn grow(&mut self, end: u64) {
+        if end <= self.length {
+            return;
+        }
+        self.length = end;
+        self.unseal();
+    }
+
+    /// What is stored as final and is not, or has another length by now, has
+    /// to be stored again.
+    fn unseal(&mut self) {
+        let ended = |(number, length): (&u64, &usize)| *number == self.last() && *length == self.length_of(*number);
+        let others = self.finals.iter().filter(|entry| !ended(*entry)).map(|(number, _)| *number);
+        for number in others.collect::<Vec<_>>() {
+            self.gathered.entry(number).or_default();
+        }
+    }
+
+    /// Whether a full segment can be stored as it is, without waiting for what
+    /// may follow.
+    pub(super) fn is_certain(&self, number: u64) -> bool {
+        number < self.last() || self.expected.is_some()
+    }
+
+    /// Whether a segment is to be stored as the final one: the last is, unless
+    /// it is full and others are known to follow.
+    pub(super) fn is_final(&self, number: u64) -> bool {
+        let is_full = || self.length_of(number) == self.segment;
+        let awaits_more = self.expected.is_some_and(|expected| self.length < expected);
+        number == self.last() && !(awaits_more && is_full())
+    }
+
+    /// A gathered segment that should be stored now: complete, or one of too
+    /// many.
+    pub(super) fn take_ready(&mut self) -> Option<(u64, Pieces)> {
+        let full = self.segment;
+        let free = |number: &u64| !self.busy.contains(number) && self.is_certain(*number);
+        let waiting = self.gathered.iter().filter(|(number, _)| free(number));
+        let complete = waiting.clone().find(|(_, pieces)| pieces.fills(full)).map(|(number, _)| *number);
+        let number = match complete {
+            None if self.gathered.len() > MOST_GATHERED => {
+                waiting.map(|(number, _)| *number).find(|number| *number < self.last())
+            }
+            complete => complete,
+        }?;
+        self.gathered.remove(&number).map(|pieces| (number, pieces))
+    }
+
+    /// A segment is stored, full and not final.
+    pub(super) fn note_stored(&mut self, number: u64) {
+        self.suspect.remove(&number);
+        self.finals.remove(&number);
+        self.stored.insert(number..number + 1);
+    }
+
+    /// A segment of this length is stored as the final one.
+    pub(super) fn note_final(&mut self, number: u64, length: usize) {
+        self.suspect.remove(&number);
+        self.stored.remove(number);
+        self.finals.insert(number, length);
+        // The file may have grown meanwhile.
+        self.unseal();
+    }
+
+    /// The content ends within segment `number`, of which and behind which
+    /// nothing is stored any more.
+    pub(super) fn cut(&mut self, length: u64, number: u64) {
+        self.length = length;
+        self.stored.cut(number);
+        self.finals.split_off(&number);
+        self.suspect.split_off(&number);
+    }
+
+    /// Whether the last segment is stored as what it is now.
+    pub(super) fn is_ended(&self) -> bool {
+        let last = self.last();
+        match self.finals.get(&last) {
+            Some(length) => *length == self.length_of(last),
+            None => !self.is_final(last) && self.stored.contains(last),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ranges_hold_what_was_put_in(steps in prop::collection::vec((0..40_u64, 0..6_u64, 0..5_u8), 0..30)) {
+            let (mut segments, mut model) = (Segments::default(), BTreeSet::new());
+            for (at, count, what) in steps {
+                match what {
+                    0 => {
+                        segments.cut(at);
+                        model.retain(|number| *number < at);
+                    }
+                    1 => {
+                        segments.remove(at);
+                        model.remove(&at);
+                    }
+                    _ => {
+                        segments.insert(at..at + count);
+                        model.extend(at..at + count);
+                    }
+                }
+                for number in 0..50 {
+                    prop_assert_eq!(segments.contains(number), model.contains(&number), "{}", number);
+                }
+                let first = (0..45).find(|number| !model.contains(number));
+                prop_assert_eq!(segments.gap(45).map(|gap| gap.start), first);
+                if let Some(gap) = segments.gap(45) {
+                    prop_assert!(gap.clone().all(|number| !model.contains(&number)));
+                    prop_assert!(gap.end == 45 || model.contains(&gap.end));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Which files are opened, by which keys, and what happens without.
+
+use std::sync::Arc;
+
+use limosa_seal::AlgorithmSet;
+use limosa_seal::envelope::{Envelope, Layout, SealingWriter, SlotFor};
+use limosa_storage::sealed::CONTEXT;
+use limosa_storage::{Durability, ErrorKind, FollowLinks, MasterKeys, MemoryStore, Overwrite, Publish, Staged, Store};
+
+use super::stores::{SEGMENT, content, in_memory, master, over, path, sealing, size, whole, write};
+
+const SET: AlgorithmSet = AlgorithmSet::Ordinary;
+
+fn opening(keys: Vec<limosa_seal::envelope::MasterKey>) -> MasterKeys {
+    MasterKeys::opening(SET, keys)
+}
+
+#[test]
+fn plain_files_are_left_as_they_are() {
+    let (inner, store) = in_memory();
+    drop(write(&*inner, "plain", &content(3 * SEGMENT)));
+    assert_eq!((size(&store, "plain"), whole(&store, "plain").unwrap()), (3 * SEGMENT as u64, content(3 * SEGMENT)));
+    store.reopen(&path("plain")).unwrap().write_at(1, b"+").unwrap();
+    assert_eq!(whole(&*inner, "plain").unwrap()[1], b'+');
+}
+
+#[test]
+fn what_is_sealed_stays_readable_when_nothing_is_sealed_any_more() {
+    let (inner, store) = in_memory();
+    drop(write(&store, "f", &content(70_000)));
+    let store = over(&inner, opening(vec![master("other", 1), master("main", 7)]));
+    assert_eq!(whole(&store, "f").unwrap(), content(70_000));
+    drop(write(&store, "new", b"in clear"));
+    assert_eq!(whole(&*inner, "new").unwrap(), b"in clear");
+    store.reopen(&path("f")).unwrap().write_at(70_000, b"more").unwrap();
+    assert_eq!(whole(&store, "f").unwrap().len(), 70_004);
+    assert!(!whole(&*inner, "f").unwrap().ends_with(b"more"));
+}
+
+#[test]
+fn a_missing_key_and_a_wrong_one_are_told_and_destroy_nothing() {
+    let (inner, store) = in_memory();
+    drop(write(&store, "f", &content(70_000)));
+    let before = whole(&*inner, "f").unwrap();
+    let wrong = [opening(vec![]), opening(vec![master("main", 8)]), opening(vec![]).sealing_for(master("main", 8))];
+    for keys in wrong {
+        let store = over(&inner, keys);
+        for refused in [whole(&store, "f").map(drop), store.reopen(&path("f")).map(drop)] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::KeyMissing);
+            assert!(error.to_string().contains("(main)"), "{error}");
+        }
+        assert_eq!(size(&store, "f"), 70_000, "a length needs no key");
+        assert!(whole(&*inner, "f").unwrap() == before);
+    }
+}
+
+#[test]
+fn envelopes_of_clients_are_content() {
+    let (inner, store) = in_memory();
+    let mut envelope =
+        Envelope::create(SET.envelope_suite(SET.envelope_suites()[0]).unwrap(), Layout::PLAIN_ALIGNED, [0; 16], SET);
+    envelope.add(SlotFor::Master(&master("main", 7))).unwrap();
+    let mut sealed = SealingWriter::new(&envelope, std::io::Cursor::new(Vec::new())).unwrap();
+    std::io::Write::write_all(&mut sealed, b"the client's").unwrap();
+    let bytes = sealed.finish().unwrap().0.into_inner();
+    drop(write(&*inner, "theirs", &bytes));
+    assert_eq!((size(&store, "theirs"), whole(&store, "theirs").unwrap()), (bytes.len() as u64, bytes.clone()));
+    drop(write(&store, "twice", &bytes));
+    assert_eq!(whole(&store, "twice").unwrap(), bytes);
+    assert!(whole(&*inner, "twice").unwrap() != bytes);
+}
+
+#[test]
+fn nobody_has_a_stolen_file_opened_by_storing_it() {
+    let (inner, store) = in_memory();
+    drop(write(&store, "secret", &content(1000)));
+    let stolen = whole(&*inner, "secret").unwrap();
+    assert_eq!(stolen[48..64], CONTEXT);
+    let store = over(&inner, opening(vec![master("main", 7)]));
+    let file = store.create(&path("copy")).unwrap();
+    assert_eq!(file.write_at(0, &stolen).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    // Nor in pieces, in whatever order.
+    file.write_at(30, &stolen[30..]).unwrap();
+    assert!(file.write_at(0, &stolen[..30]).is_err());
+    file.write_at(0, &stolen[..7]).unwrap();
+    assert!(file.write_at(7, &stolen[7..8]).is_err());
+    // A store that seals takes it as what it is: bytes.
+    let store = over(&inner, sealing());
+    drop(write(&store, "copy", &stolen));
+    assert!(whole(&store, "copy").unwrap() == stolen);
+}
+
+#[test]
+fn who_asks_by_name_hears_what_writers_know() {
+    let (_, store) = in_memory();
+    let file = write(&store, "f", b"0123456789");
+    assert_eq!((size(&store, "f"), whole(&store, "f").unwrap()), (10, b"0123456789".to_vec()));
+    let again = store.reopen(&path("f")).unwrap();
+    again.write_at(10, b"ab").unwrap();
+    file.write_at(12, b"cd").unwrap();
+    drop(file);
+    assert_eq!(whole(&store, "f").unwrap(), b"0123456789abcd");
+    let how = Publish { overwrite: Overwrite::Replace, durability: Durability::None };
+    store.publish(Staged::File { path: &path("f"), file: &*again }, &path("g"), how).unwrap();
+    again.write_at(14, b"e").unwrap();
+    assert_eq!(size(&store, "g"), 15);
+}
+
+#[test]
+fn an_empty_file_left_by_a_killed_process_is_sealed_when_it_is_gone_on_with() {
+    let (inner, store) = in_memory();
+    drop(inner.create(&path("f")).unwrap());
+    store.reopen(&path("f")).unwrap().write_at(0, &content(100)).unwrap();
+    assert_eq!(whole(&store, "f").unwrap(), content(100));
+    assert!(whole(&*inner, "f").unwrap().len() > 4096);
+}
+
+#[test]
+fn journals_pass_through() {
+    let inner: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let store = over(&inner, sealing());
+    store.open_append(&path("journal")).unwrap().append(b"digests").unwrap();
+    assert_eq!(whole(&*inner, "journal").unwrap(), b"digests");
+    assert_eq!(store.metadata(&path("journal"), FollowLinks::No).unwrap().size, 7);
+}
