@@ -11,12 +11,15 @@ use limosa_policy::{
     Wish,
 };
 use limosa_seal::AlgorithmSet;
+use limosa_seal::envelope::MasterKeyId;
 use limosa_seal::module::Module;
 use limosa_seal::negotiation::{ModeChange, SuitePolicy};
 use limosa_session::Terms;
-use limosa_storage::{Confinement, ErrorKind, LocalStore, StorePath};
+use limosa_storage::{Confinement, ErrorKind, LocalStore, Store, StorePath};
 use limosa_wire::setup::{Direction, Durability, RatePolicy, Refusal, Request, Suite, SuiteMode};
 use limosa_wire::{Code, Rate};
+
+use crate::master_keys::KeySources;
 
 /// What a machine adds to every permission.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub(crate) struct Surroundings {
     /// Address that clients send datagrams to, where it is not the one that
     /// SSH reached.
     pub(crate) public_address: Option<IpAddr>,
+    /// The keys of files at rest.
+    pub(crate) master_keys: KeySources,
 }
 
 /// Decides on `request` of `identity`, of whom `running` sessions run already.
@@ -75,8 +80,10 @@ pub(crate) async fn terms(
 ) -> Result<Terms, Refusal> {
     let algorithms = permitted.fips().algorithms(Module::running()).map_err(not_validated)?;
     let store = open_docroot(permitted.docroot().to_owned()).await?;
+    let store =
+        seal_at_rest(store, surroundings.master_keys.clone(), algorithms, permitted.seal_at_rest().cloned()).await?;
     Ok(Terms {
-        store: Arc::new(store),
+        store,
         home: StorePath::root(),
         algorithms,
         suites: suite_policy(permitted),
@@ -116,6 +123,22 @@ async fn open_docroot(path: PathBuf) -> Result<LocalStore, Refusal> {
             _ => "the directory set for this user cannot be opened",
         };
         Refusal { code: Code::NO_DOCROOT, detail: detail.to_owned() }
+    })
+}
+
+/// The store as the session sees it, where files are sealed at rest.
+async fn seal_at_rest(
+    store: LocalStore,
+    keys: KeySources,
+    set: AlgorithmSet,
+    key: Option<MasterKeyId>,
+) -> Result<Arc<dyn Store>, Refusal> {
+    let sealed = tokio::task::spawn_blocking(move || keys.seal(Arc::new(store), set, key.as_ref())).await;
+    let sealed = sealed.map_err(|error| Refusal { code: Code::INTERNAL, detail: error.to_string() })?;
+    sealed.map_err(|error| {
+        // Where keys come from is not for the client to know.
+        tracing::error!(%error, "the master key that is to seal files cannot be had");
+        Refusal { code: Code::AT_REST_KEY, detail: String::new() }
     })
 }
 
@@ -183,6 +206,7 @@ mod tests {
     use limosa_policy::SettingsLayer;
 
     use super::*;
+    use crate::master_keys::Trust;
 
     #[test]
     fn a_docroot_can_name_user_and_home() {
@@ -225,7 +249,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let text = format!("docroot = {:?}\nrate-cap = \"5m\"\ndurability-floor = \"strict\"", directory.path());
         let permitted = permitted_by(&text);
-        let surroundings = Surroundings { umask: 0o022, public_address: None };
+        let surroundings = |keys: &str| Surroundings {
+            umask: 0o022,
+            public_address: None,
+            master_keys: KeySources::new(toml::from_str(keys).unwrap(), Trust::Administered),
+        };
+        let (surroundings, with_key) = (surroundings(""), surroundings("main.file = \"/nonexistent/key\""));
+        let sealing = permitted_by(&format!("{text}\nseal-at-rest = \"main\""));
+        for keys in [&surroundings, &with_key] {
+            let refused = terms(&sealing, keys, None).await.unwrap_err();
+            assert_eq!((refused.code, refused.detail.as_str()), (Code::AT_REST_KEY, ""));
+        }
+        assert!(terms(&permitted, &with_key, None).await.is_ok(), "a key that only opens may be missing");
         let granted = terms(&permitted, &surroundings, None).await.unwrap();
         assert_eq!(granted.rate_cap, Rate::from_bits_per_second(5_000_000));
         assert_eq!(granted.durability_floor, Durability::Strict);

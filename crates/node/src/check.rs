@@ -10,8 +10,9 @@ use limosa_session::{ServerPorts, SharedUdp};
 use limosa_storage::{Confinement, LocalStore, Resolver};
 
 use crate::admit::expand_docroot;
-use crate::config::Configuration;
+use crate::config::{Configuration, KeyName};
 use crate::error::NodeError;
+use crate::master_keys::{KeySources, Trust};
 use crate::state::StateDirectory;
 use crate::users::UserStore;
 
@@ -57,6 +58,7 @@ pub fn examine(config: &Configuration, state: &StateDirectory) -> Vec<Finding> {
         udp(config),
     ];
     findings.extend(broker(config));
+    findings.extend(master_keys(config));
     findings.extend(users(config, state));
     findings.extend(logins(config));
     findings
@@ -128,6 +130,26 @@ fn broker(config: &Configuration) -> Option<Finding> {
             Finding::new(Level::Advice, about, text)
         }
     })
+}
+
+/// Whether each master key can be had here and now, and those that settings
+/// name exist.
+fn master_keys(config: &Configuration) -> Vec<Finding> {
+    let keys = KeySources::new(config.master_keys(), Trust::Administered);
+    let mut findings: Vec<_> = keys
+        .all()
+        .map(|(name, source, key)| match key {
+            Ok(_) => Finding::new(Level::Good, format!("master key {name}"), format!("comes from {source}")),
+            Err(error) => Finding::new(Level::Wrong, format!("master key {name}"), format!("{source}: {error}")),
+        })
+        .collect();
+    if let Some(named) = &config.settings_of_all().seal_at_rest.value.0
+        && !config.master_keys().contains_key(&KeyName::from(named))
+    {
+        let text = format!("`seal-at-rest` names it, and there is no [master-keys.{named}]: sessions are refused");
+        findings.push(Finding::new(Level::Wrong, format!("master key {named}"), text));
+    }
+    findings
 }
 
 fn facing_the_network(config: &Configuration) -> Finding {

@@ -21,6 +21,7 @@ mod error;
 pub mod front;
 mod host;
 mod login;
+pub mod master_keys;
 pub mod server;
 pub mod session_program;
 pub mod sessions;

@@ -26,6 +26,7 @@ use crate::config::{Configuration, Listen};
 use crate::error::NodeError;
 use crate::front::{FrontKeeper, FrontPlan, FrontProgram, Orders, PrivateSocket, front_user};
 use crate::host::{Guest, Host};
+use crate::master_keys::{KeySources, Trust};
 use crate::sessions::SessionRegistry;
 use crate::state::{ServerLock, StateDirectory};
 use crate::users::UserStore;
@@ -259,7 +260,11 @@ fn host(config: &Configuration, audit: &AuditLog, udp: &SharedUdp, umask: u32) -
         sessions: SessionRegistry::new(config.sessions.max.value, TAKEOVER_TIME),
         audit: audit.clone(),
         ports: ServerPorts::Shared(udp.clone()),
-        surroundings: Surroundings { umask, public_address: config.udp.public_address.value },
+        surroundings: Surroundings {
+            umask,
+            public_address: config.udp.public_address.value,
+            master_keys: KeySources::new(config.master_keys(), Trust::Administered),
+        },
     }
 }
 

@@ -23,6 +23,7 @@ use crate::config::{ConfigError, Configuration, Sources, system_file};
 use crate::error::NodeError;
 use crate::host::{Guest, Host};
 use crate::login::Login;
+use crate::master_keys::{KeySources, Trust};
 use crate::server::TAKEOVER_TIME;
 use crate::sessions::SessionRegistry;
 use crate::signals::{survive_hangup, termination};
@@ -86,7 +87,11 @@ async fn serve(config: Configuration, login: Login, umask: u32) -> Result<Code, 
         sessions: SessionRegistry::of_one_process(1, TAKEOVER_TIME, takeover::directory_of_user()),
         audit,
         ports,
-        surroundings: Surroundings { umask, public_address: config.udp.public_address.value },
+        surroundings: Surroundings {
+            umask,
+            public_address: config.udp.public_address.value,
+            master_keys: KeySources::new(config.master_keys(), Trust::Login),
+        },
     };
     let (peer, reached) = connection();
     let settings = config.settings_of_login(login.identity.user());

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use limosa_seal::envelope::MasterKeyId;
+
 use crate::fips::FipsMode;
 use crate::settings::{CipherFloor, CipherModes, DurabilityFloor, PolicyCeiling, Settings};
 use crate::user::Identity;
@@ -62,6 +64,7 @@ pub struct Authorization {
     fips: FipsMode,
     durability_floor: DurabilityFloor,
     session_timeout: u32,
+    seal_at_rest: Option<MasterKeyId>,
 }
 
 impl Authorization {
@@ -101,6 +104,7 @@ impl Authorization {
             fips: settings.fips.value,
             durability_floor: settings.durability_floor.value,
             session_timeout: settings.session_timeout.value,
+            seal_at_rest: settings.seal_at_rest.value.0.clone(),
         })
     }
 
@@ -120,6 +124,12 @@ impl Authorization {
     #[must_use]
     pub fn may_write(&self) -> bool {
         self.write
+    }
+
+    /// The master key that seals new files, if any does.
+    #[must_use]
+    pub fn seal_at_rest(&self) -> Option<&MasterKeyId> {
+        self.seal_at_rest.as_ref()
     }
 
     /// Highest rate, bits per second.

@@ -9,6 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use limosa_seal::envelope::MasterKeyId;
 use serde::{Deserialize, Serialize};
 
 use crate::GroupName;
@@ -89,6 +90,10 @@ impl fmt::Display for PolicyCeiling {
 /// A rate as written in a settings file: `300m`, `1.5g`, in bits per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateCap(pub u64);
+
+/// By which master key new files are sealed at rest: its name, or `none`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SealAtRest(pub Option<MasterKeyId>);
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +206,8 @@ settings! {
     fips: FipsMode = FipsMode::default();
     /// Weakest durability of uploads.
     durability_floor: DurabilityFloor = DurabilityFloor::default();
+    /// The master key that seals new files at rest.
+    seal_at_rest: SealAtRest = SealAtRest::default();
     /// Sessions of one user at a time.
     max_sessions: u32 = 64;
     /// How long a session outlives silence, seconds.
@@ -322,6 +329,35 @@ impl<'de> Deserialize<'de> for RateCap {
     }
 }
 
+impl FromStr for SealAtRest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self(None)),
+            name => name.parse().map(|name| Self(Some(name))).map_err(|error| format!("`{name}`: {error}")),
+        }
+    }
+}
+
+impl fmt::Display for SealAtRest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_ref().map_or("none", MasterKeyId::as_str))
+    }
+}
+
+impl Serialize for SealAtRest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SealAtRest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,6 +429,15 @@ mod tests {
             assert_eq!(settings(&format!("cipher-modes = \"{text}\"")).cipher_modes.value, modes);
         }
         assert!(toml::from_str::<SettingsLayer>("cipher-modes = \"off\"").is_err());
+    }
+
+    #[test]
+    fn files_are_sealed_for_those_whom_the_nearest_layer_says() {
+        let node = layer("seal-at-rest = \"main\"");
+        let key = |user: &str| Settings::resolve(&layer(user), &node).seal_at_rest.value.to_string();
+        assert_eq!([key(""), key("seal-at-rest = \"none\""), key("seal-at-rest = \"b\"")], ["main", "none", "b"]);
+        assert!(toml::from_str::<SettingsLayer>("seal-at-rest = \"two words\"").is_err());
+        assert_eq!(Settings::resolve(&layer(""), &layer("")).seal_at_rest.value, SealAtRest(None));
     }
 
     #[test]

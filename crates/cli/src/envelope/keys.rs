@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use limosa_seal::envelope::{
     Envelope, EnvelopeError, Identity, Keyring, Layout, MasterKey, Recipient, SlotFor, StretchedPassphrase,
 };
-use limosa_seal::{EnvelopeSuite, Secret, SecretBytes};
+use limosa_seal::{EnvelopeSuite, SecretBytes};
 use limosa_wire::Code;
 
 use crate::arguments::{
@@ -174,25 +174,7 @@ pub(super) fn recipient(path: &Path) -> Result<Recipient, CommandFailure> {
 }
 
 fn master(key: &MasterKeyFile) -> Result<MasterKey, CommandFailure> {
-    let key_of = |text: &[u8]| Ok(MasterKey::new(key.id.clone(), master_secret(text)?));
-    read_key(&key.file, key_of)
-}
-
-/// 32 bytes, or as many in hexadecimal.
-fn master_secret(text: &[u8]) -> Result<Secret<32>, EnvelopeError> {
-    const WRONG: EnvelopeError = EnvelopeError::NotAKey("master key: 32 bytes, or 64 hexadecimal digits");
-    if text.len() == 32 {
-        return Ok(Secret::fill(|key| key.copy_from_slice(text)));
-    }
-    let digits = std::str::from_utf8(text.trim_ascii()).map_err(|_| WRONG)?;
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(WRONG);
-    }
-    Ok(Secret::fill(|key| {
-        for (at, byte) in key.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&digits[2 * at..][..2], 16).expect("all are hexadecimal digits");
-        }
-    }))
+    read_key(&key.file, |text| MasterKey::parse(key.id.clone(), text))
 }
 
 fn read_key<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, EnvelopeError>) -> Result<T, CommandFailure> {
@@ -214,16 +196,6 @@ fn read(path: &Path) -> Result<SecretBytes, CommandFailure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn master_keys_are_bytes_or_digits() {
-        assert!(master_secret(&[7; 32]).unwrap().matches(&Secret::take(&mut [7; 32])));
-        assert!(master_secret("07".repeat(32).as_bytes()).unwrap().matches(&Secret::take(&mut [7; 32])));
-        assert!(master_secret(format!("{}\n", "0a".repeat(32)).as_bytes()).is_ok());
-        for text in [&b""[..], &[7; 31], &[b'g'; 64], &[b'7'; 63]] {
-            assert!(master_secret(text).is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn a_passphrase_is_the_first_line() {

@@ -70,9 +70,8 @@ fn get(key: &Key, place: &PlaceArguments) -> Result<(), Failure> {
 /// The value of `key` in force and its origin; nothing for `locked`, of which
 /// each place has its own.
 fn in_force(key: &Key, config: &Configuration, place: &PlaceArguments) -> Result<Option<(String, Origin)>, Failure> {
-    let section = key.tables().first().map(String::as_str);
-    let of_section =
-        config.sections().into_iter().find(|(name, _)| key.scope() == &Scope::Node && section == Some(*name));
+    let section = key.tables().join(".");
+    let of_section = config.sections().into_iter().find(|(name, _)| key.scope() == &Scope::Node && section == *name);
     let lines = match of_section {
         Some((_, lines)) => lines,
         None => settings(key.scope(), config, place)?,

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)] // scenes of tests
 
 mod administration;
+mod at_rest;
 mod broker;
 mod client;
 mod configuration;

@@ -8,7 +8,7 @@ use limosa_policy::{GroupName, Settings, UserName};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{ConfigLayer, SECTIONS, problem, section, section_keys, value};
+use super::{ConfigLayer, KeyName, KeySource, SECTIONS, problem, section, section_keys, value};
 use crate::error::NodeError;
 
 /// For whom something is set.
@@ -41,6 +41,9 @@ impl Key {
     /// # Errors
     /// [`NodeError::Given`], with the key that was probably meant.
     pub fn parse(scope: Scope, text: &str) -> Result<Self, NodeError> {
+        if let Some(key) = of_master_key(&scope, text) {
+            return key;
+        }
         let known = known(&scope);
         if !known.iter().any(|key| key == text) {
             return Err(NodeError::Given(match suggestion(text, known.iter().map(String::as_str)) {
@@ -99,6 +102,22 @@ impl fmt::Display for Key {
     }
 }
 
+/// The source of a master key, `master-keys.NAME.KEY`, if it is meant.
+fn of_master_key(scope: &Scope, text: &str) -> Option<Result<Key, NodeError>> {
+    let rest = text.strip_prefix("master-keys.").filter(|_| *scope == Scope::Node)?;
+    let given = |problem: String| Some(Err(NodeError::Given(problem)));
+    let Some((name, key)) = rest.rsplit_once('.').filter(|(_, key)| KeySource::KEYS.contains(key)) else {
+        return given(format!("unknown key `{text}`; known here: master-keys.NAME.{}", KeySource::KEYS.join(", .")));
+    };
+    match KeyName::try_from(name.to_owned()) {
+        Ok(_) => {
+            let tables = vec!["master-keys".to_owned(), name.to_owned()];
+            Some(Ok(Key { scope: scope.clone(), tables, name: key.to_owned() }))
+        }
+        Err(error) => given(format!("`{name}`: {error}")),
+    }
+}
+
 fn known(scope: &Scope) -> Vec<String> {
     let settings = Settings::KEYS.iter().map(|key| section::file_key(key)).chain(["locked".to_owned()]);
     match scope {
@@ -135,6 +154,21 @@ mod tests {
         assert_eq!(shown(group("rate-cap")), "groups.staff.settings.rate-cap");
         assert_eq!(shown(group("members")), "groups.staff.members");
         assert_eq!(shown(Key::parse(Scope::User("ada".parse().unwrap()), "write")), "users.ada.write");
+    }
+
+    #[test]
+    fn master_keys_have_sources() {
+        let file = node("master-keys.2026.main.file").unwrap();
+        assert_eq!((file.to_string(), file.tables().len()), ("master-keys.2026.main.file".to_owned(), 2));
+        assert_eq!(file.value("/etc/limosa/main.key").unwrap().as_str(), Some("/etc/limosa/main.key"));
+        assert_eq!(
+            node("master-keys.main.command").unwrap().value("fetch,main").unwrap().to_string(),
+            "[\"fetch\", \"main\"]"
+        );
+        for wrong in ["master-keys.main", "master-keys.main.path", "master-keys.none.file", "master-keys.a b.file"] {
+            assert!(node(wrong).is_err(), "{wrong}");
+        }
+        assert!(group("master-keys.main.file").is_err());
     }
 
     #[test]

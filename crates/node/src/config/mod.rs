@@ -11,6 +11,8 @@
 //! through OpenSSH. (Users of the embedded server have theirs beside their keys:
 //! see [`crate::users`].)
 //!
+//! `[master-keys.NAME]` says where a key for files at rest comes from.
+//!
 //! [`edit`] changes the file in place, for keys that [`key`] knows.
 
 mod audit;
@@ -18,6 +20,7 @@ mod broker;
 pub mod edit;
 pub mod key;
 mod listen;
+mod master_keys;
 mod ports;
 mod problem;
 pub(crate) mod section;
@@ -40,6 +43,7 @@ use serde::Deserialize;
 pub use audit::{Audit, AuditLayer};
 pub use broker::{Broker, BrokerLayer};
 pub use listen::{InvalidListen, Listen};
+pub use master_keys::{KeyName, KeySource};
 pub use ports::{InvalidPortRange, PortRange};
 pub use problem::{ConfigError, Place};
 pub use section::Line;
@@ -63,6 +67,8 @@ pub struct ConfigLayer {
     pub audit: AuditLayer,
     /// Settings of every user.
     pub defaults: SettingsLayer,
+    /// Where the keys come from that seal files at rest.
+    pub master_keys: BTreeMap<KeyName, KeySource>,
     /// Groups of users, of the embedded server and of this machine alike.
     pub groups: BTreeMap<GroupName, Group>,
     /// Settings of single logins of this machine.
@@ -181,6 +187,13 @@ impl Configuration {
         Settings::resolve_layers(&layers)
     }
 
+    /// Where each master key comes from.
+    #[must_use]
+    pub fn master_keys(&self) -> BTreeMap<KeyName, KeySource> {
+        let all = self.layers.iter().rev().flat_map(|(_, layer)| &layer.master_keys);
+        all.map(|(name, source)| (name.clone(), source.clone())).collect()
+    }
+
     /// The group of this name.
     #[must_use]
     pub fn group(&self, name: &GroupName) -> Option<&Group> {
@@ -194,14 +207,18 @@ impl Configuration {
 
     /// Every setting of the node with its origin, by section.
     #[must_use]
-    pub fn sections(&self) -> Vec<(&'static str, Vec<Line>)> {
-        vec![
+    pub fn sections(&self) -> Vec<(String, Vec<Line>)> {
+        let sections = [
             ("ssh", self.ssh.lines()),
             ("udp", self.udp.lines()),
             ("broker", self.broker.lines()),
             ("sessions", self.sessions.lines()),
             ("audit", self.audit.lines()),
-        ]
+        ];
+        let sections = sections.into_iter().map(|(name, lines)| (name.to_owned(), lines));
+        let keys = self.master_keys();
+        let keys = keys.iter().map(|(name, source)| (format!("master-keys.{name}"), vec![source.line()]));
+        sections.chain(keys).collect()
     }
 }
 

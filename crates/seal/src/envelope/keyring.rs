@@ -139,6 +139,31 @@ impl MasterKey {
         Self { id, key }
     }
 
+    /// The key of this name that `text` holds, as key files have it: 32 bytes,
+    /// or as many in hexadecimal with white space around them.
+    ///
+    /// # Errors
+    /// If it is neither.
+    ///
+    /// # Panics
+    /// Never: digits were checked before they are read.
+    pub fn parse(id: MasterKeyId, text: &[u8]) -> Result<Self, EnvelopeError> {
+        const WRONG: EnvelopeError = EnvelopeError::NotAKey("master key: 32 bytes, or 64 hexadecimal digits");
+        if text.len() == 32 {
+            return Ok(Self::new(id, Secret::fill(|key| key.copy_from_slice(text))));
+        }
+        let digits = std::str::from_utf8(text.trim_ascii()).map_err(|_| WRONG)?;
+        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(WRONG);
+        }
+        let key = Secret::fill(|key| {
+            for (at, byte) in key.iter_mut().enumerate() {
+                *byte = u8::from_str_radix(&digits[2 * at..][..2], 16).expect("all are hexadecimal digits");
+            }
+        });
+        Ok(Self::new(id, key))
+    }
+
     /// Its name.
     #[must_use]
     pub const fn id(&self) -> &MasterKeyId {
@@ -263,4 +288,20 @@ fn open_slot(
     }
     let opened = unwrap(wrapped, &stretched.wrapping_key(preamble), &slot.bound(), wrapping_suite(set));
     opened.map(Some).ok_or(EnvelopeError::SlotNotAuthentic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn master_keys_are_bytes_or_digits() {
+        let key = |text: &[u8]| MasterKey::parse("main".parse().unwrap(), text).map(|master| master.key);
+        assert!(key(&[7; 32]).unwrap().matches(&Secret::take(&mut [7; 32])));
+        assert!(key("07".repeat(32).as_bytes()).unwrap().matches(&Secret::take(&mut [7; 32])));
+        assert!(key(format!("{}\n", "0a".repeat(32)).as_bytes()).is_ok());
+        for text in [&b""[..], &[7; 31], &[b'g'; 64], &[b'7'; 63]] {
+            assert!(key(text).is_err(), "{text:?}");
+        }
+    }
 }
