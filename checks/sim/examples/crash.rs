@@ -4,6 +4,7 @@
 //! cargo run --release -p limosa-sim --example crash -- 100000          # seeds 0 to 99999
 //! cargo run --release -p limosa-sim --example crash -- 1000 --from 500 # seeds 500 to 1499
 //! cargo run --release -p limosa-sim --example crash -- --seed 4711     # one seed, with its plan
+//! cargo run --release -p limosa-sim --example crash -- --sealed 1000   # the receiver seals its files at rest
 //! ```
 //!
 //! Each seed is a tree, a line and one to three interruptions: power loss or
@@ -22,11 +23,15 @@ use limosa_sim::job::crash::{CrashPlan, CrashResult, Violation, run};
 const SHOWN: usize = 20;
 
 fn main() -> ExitCode {
-    match arguments(std::env::args().skip(1)) {
-        Some((seeds, true)) => show(seeds.start),
-        Some((seeds, false)) => run_all(seeds),
+    let mut given: Vec<String> = std::env::args().skip(1).collect();
+    let before = given.len();
+    given.retain(|argument| argument != "--sealed");
+    let plan = if given.len() < before { |seed| CrashPlan::draw(seed).sealed() } else { CrashPlan::draw };
+    match arguments(given.into_iter()) {
+        Some((seeds, true)) => show(plan(seeds.start)),
+        Some((seeds, false)) => run_all(seeds, plan),
         None => {
-            eprintln!("usage: crash COUNT [--from SEED] | crash --seed SEED");
+            eprintln!("usage: crash [--sealed] COUNT [--from SEED] | crash [--sealed] --seed SEED");
             ExitCode::from(2)
         }
     }
@@ -48,8 +53,7 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Option<(std::ops::R
     Some((from..from + count, false))
 }
 
-fn show(seed: u64) -> ExitCode {
-    let plan = CrashPlan::draw(seed);
+fn show(plan: CrashPlan) -> ExitCode {
     print!("{plan}");
     match run(plan) {
         Ok(result) => {
@@ -88,7 +92,7 @@ impl Total {
     }
 }
 
-fn run_all(seeds: std::ops::Range<u64>) -> ExitCode {
+fn run_all(seeds: std::ops::Range<u64>, plan: fn(u64) -> CrashPlan) -> ExitCode {
     let began = Instant::now();
     let next = AtomicU64::new(seeds.start);
     let total = Mutex::new(Total::default());
@@ -101,7 +105,7 @@ fn run_all(seeds: std::ops::Range<u64>) -> ExitCode {
                     if seed >= seeds.end {
                         return;
                     }
-                    let result = run(CrashPlan::draw(seed));
+                    let result = run(plan(seed));
                     total.lock().unwrap_or_else(PoisonError::into_inner).add(result);
                 }
             });

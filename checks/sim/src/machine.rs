@@ -7,8 +7,9 @@
 //! A disk that has stopped takes the machine with it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use limosa_storage::StorePath;
+use limosa_storage::{Store, StorePath};
 use limosa_transfer::Failure;
 use limosa_transfer::event::Event as JobEvent;
 use limosa_transfer::job::{Job, JobDone, perform};
@@ -32,6 +33,8 @@ pub struct Machine {
     connection: Connection<NullProtection>,
     job: Job,
     disk: Disk,
+    /// What the job's operations are done on: the disk, or what stands before it.
+    store: Arc<dyn Store>,
     /// Operations the disk is busy with, by when they are over.
     under_way: BTreeMap<(Time, u64), JobDone>,
     started: u64,
@@ -49,10 +52,18 @@ impl Machine {
     /// A machine that is switched on.
     #[must_use]
     pub fn new(connection: Connection<NullProtection>, job: Job, disk: Disk) -> Self {
+        let store = Arc::new(disk.clone());
+        Self::with_store(connection, job, disk, store)
+    }
+
+    /// A machine whose job sees `store`, which keeps its files on `disk`.
+    #[must_use]
+    pub fn with_store(connection: Connection<NullProtection>, job: Job, disk: Disk, store: Arc<dyn Store>) -> Self {
         Self {
             connection,
             job,
             disk,
+            store,
             under_way: BTreeMap::new(),
             started: 0,
             wanted: None,
@@ -156,8 +167,7 @@ impl Machine {
     fn start_operations(&mut self, now: Time) {
         while self.under_way.len() < THREADS {
             let Some(operation) = self.job.poll_operation() else { return };
-            let disk = &self.disk;
-            let (done, end) = disk.timed(now, || perform(disk, operation));
+            let (done, end) = self.disk.timed(now, || perform(&*self.store, operation));
             if self.disk.is_stopped() {
                 self.off = true;
                 return;

@@ -8,6 +8,8 @@ use limosa_storage::Operation;
 
 /// Seeds run here; the example `crash` runs as many as it is told to.
 const SEEDS: u64 = 1000;
+/// Of those, how many are run with files sealed at rest.
+const SEALED_SEEDS: u64 = 100;
 
 fn run_seeds(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
@@ -24,6 +26,15 @@ fn no_crash_leaves_a_wrong_file_and_every_transfer_gets_done() {
         scope.spawn(|| run_seeds((0..SEEDS).step_by(2)));
         scope.spawn(|| run_seeds((1..SEEDS).step_by(2)));
     });
+}
+
+#[test]
+fn no_crash_leaves_a_wrong_file_or_shows_content_where_files_are_sealed() {
+    for seed in 0..SEALED_SEEDS {
+        if let Err(violation) = run(CrashPlan::draw(seed).sealed()) {
+            panic!("{violation}\nreplay: cargo run --release -p limosa-sim --example crash -- --sealed --seed {seed}");
+        }
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use limosa_transport::Time;
 use limosa_wire::setup::Durability;
 use limosa_wire::{Code, Rate};
 
+use super::at_rest::{AtRest, Traces};
 use super::tree::{self, Tree};
 use super::{DESTINATION, SOURCE, Session, TransferPlan, path};
 use crate::disk::{Disk, Speed};
@@ -174,6 +175,15 @@ impl CrashPlan {
     }
 }
 
+impl CrashPlan {
+    /// The same with files that are sealed at rest.
+    #[must_use]
+    pub fn sealed(mut self) -> Self {
+        self.transfer.at_rest = AtRest::Sealed;
+        self
+    }
+}
+
 fn draw_links(large: bool, random: &mut Random) -> (LinkSettings, LinkSettings) {
     // Slow enough for a large file that its journal counts.
     let rates = if large { [20, 40, 60, 80] } else { [5, 50, 200, 1000] };
@@ -226,6 +236,8 @@ struct Run {
     destination: Disk,
     wanted: Tree,
     before: Tree,
+    /// What must not be seen on the disk, where files are sealed.
+    traces: Traces,
     session: usize,
     /// Whether a session has come to its end.
     done: bool,
@@ -277,6 +289,10 @@ impl Run {
             disk.settle();
             disk.set_speed(Speed::SOLID_STATE);
         }
+        let traces = match plan.transfer.at_rest {
+            AtRest::Clear => Traces::default(),
+            AtRest::Sealed => Traces::of(&source, &path(SOURCE)).expect("the tree is there"),
+        };
         let result = CrashResult { bytes: tree::bytes(&wanted), ..CrashResult::default() };
         Self {
             plan,
@@ -285,6 +301,7 @@ impl Run {
             destination,
             wanted,
             before,
+            traces,
             session: 0,
             done: false,
             promised: BTreeSet::new(),
@@ -355,9 +372,13 @@ impl Run {
             return Err(self.violation(format!("does not end: {}", describe(&session))));
         }
         self.result.cut += 1;
-        for (side, fate) in [(Side::Near, interruption.sender), (Side::Far, interruption.receiver)] {
+        let near = (Side::Near, interruption.sender, &self.source);
+        let far = (Side::Far, interruption.receiver, &self.destination);
+        for (side, fate, disk) in [near, far] {
             if fate != Fate::Lives {
                 session.with_machine(side, |machine, _| machine.switch_off());
+                // What its process had open is not finished when it is gone.
+                disk.stop_after(0);
             }
         }
         if interruption.patient {
@@ -414,8 +435,11 @@ impl Run {
 
     fn found(&self) -> Result<(Tree, usize), Violation> {
         let landing = self.plan.transfer.landing();
-        let found = tree::survey(&self.destination, &landing);
-        found.map_err(|error| self.violation(format!("the destination cannot be read: {error}")))
+        let unreadable = |error| self.violation(format!("the destination cannot be read: {error}"));
+        if let Some(path) = self.traces.found(&self.destination, &path(DESTINATION)).map_err(unreadable)? {
+            return Err(self.violation(format!("{path} shows content on the disk")));
+        }
+        tree::survey(&*self.plan.transfer.at_rest.store(&self.destination), &landing).map_err(unreadable)
     }
 
     /// Under every final name stands what should, or what stood there before.

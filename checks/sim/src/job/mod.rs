@@ -2,10 +2,12 @@
 //! trees of files to compare at the end.
 //!
 //! * [`tree`]: trees to send, and what is found of them later.
+//! * [`at_rest`]: what stands between the receiver and its disk.
 //! * [`Session`]: two machines set up as a session's answer sets them up.
 //! * [`mod@file`]: how long one file takes.
 //! * [`crash`]: transfers that are interrupted at any moment and run again.
 
+pub mod at_rest;
 pub mod crash;
 pub mod file;
 pub mod tree;
@@ -25,6 +27,7 @@ use limosa_transport::{Config, Connection, Time};
 use limosa_wire::setup::{ContentDigest, Durability, Overwrite};
 use limosa_wire::{Code, Rate, SessionId};
 
+use self::at_rest::AtRest;
 use crate::disk::Disk;
 use crate::line::{Address, Line, Side};
 use crate::link::LinkSettings;
@@ -57,6 +60,8 @@ pub struct TransferPlan {
     pub policy: Policy,
     /// See [`RateLimits`].
     pub rate: RateLimits,
+    /// How the receiving end keeps its files.
+    pub at_rest: AtRest,
     /// Memory of the sending end.
     pub sender: SenderLimits,
     /// Memory of the receiving end.
@@ -76,6 +81,7 @@ impl TransferPlan {
             durability: Durability::File,
             policy: Policy::Fair,
             rate: RateLimits { target: None, cap: Rate::UNLIMITED },
+            at_rest: AtRest::Clear,
             sender: SenderLimits::default(),
             receiver: ReceiverLimits::default(),
         }
@@ -131,13 +137,14 @@ impl Session {
         source.reset_clock();
         destination.reset_clock();
         let typed = Destination::parse(DESTINATION.as_bytes()).expect("the destination is a path");
-        let survey = Survey::of(destination, typed)?;
+        let store = plan.at_rest.store(destination);
+        let survey = Survey::of(&*store, typed)?;
         let sending = Job::sending(sending_engine(plan, survey.fresh()), plan.rate);
         let receiving = Job::receiving(receiving_engine(plan, survey));
         let mut network = Network::new(Line::new(plan.forward.clone(), plan.reverse.clone(), seed.part("line")));
         let [near, far] = connections(plan, seed);
         let near = Machine::new(near, sending, source.clone());
-        let far = Machine::new(far, receiving, destination.clone());
+        let far = Machine::with_store(far, receiving, destination.clone(), store);
         let flow = network.add_flow(near, far, FlowSettings::default());
         Ok(Self { network, flow })
     }
