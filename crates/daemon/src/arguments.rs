@@ -7,6 +7,7 @@ use limosa_node::config::Listen;
 use limosa_node::config::key::Scope;
 use limosa_policy::settings::RateCap;
 use limosa_policy::{GroupName, UserName};
+use limosa_seal::envelope::MasterKeyId;
 use limosa_ssh::sshd_config::Profile;
 
 /// The Limosa server and its administration.
@@ -45,6 +46,9 @@ pub enum Command {
     /// Show, check and change the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Administer files that are sealed at rest
+    #[command(subcommand)]
+    Seal(SealCommand),
     /// Print the sshd_config recommended for running behind OpenSSH
     SshConfig(SshConfigArguments),
     /// Be the remote end of a transfer (started by OpenSSH)
@@ -80,6 +84,27 @@ pub struct ServeArguments {
     /// UDP port for data, or ADDRESS:PORT; 0 takes a free one
     #[arg(long, value_name = "PORT")]
     pub udp_port: Option<Listen>,
+}
+
+/// `limosad seal`.
+#[derive(Debug, Subcommand)]
+pub enum SealCommand {
+    /// Make one master key open all sealed files of trees, instead of others; content is not rewritten
+    Rotate(RotateArguments),
+}
+
+/// `limosad seal rotate`.
+#[derive(Debug, Args)]
+pub struct RotateArguments {
+    /// Name of the key that is to open the files from now on
+    #[arg(long, value_name = "NAME")]
+    pub to: MasterKeyId,
+    /// Where the files are; links are not followed
+    #[arg(required = true, value_name = "DIR")]
+    pub directories: Vec<PathBuf>,
+    /// Configuration and state.
+    #[command(flatten)]
+    pub place: PlaceArguments,
 }
 
 /// `limosad user`.

@@ -12,6 +12,7 @@ mod failure;
 mod greeting;
 mod log;
 mod password;
+mod seal;
 mod serve;
 mod user;
 
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
         Command::User(command) => user::run(command),
         Command::Check(check) => check::run(check),
         Command::Config(command) => config::run(command),
+        Command::Seal(command) => seal::run(command),
         Command::SshConfig(arguments) => {
             print!("{}", sshd_config(arguments.profile()));
             Ok(())

@@ -121,6 +121,15 @@ impl KeySources {
         }
     }
 
+    /// The keys that can be had; that others cannot is logged. Blocks.
+    #[must_use]
+    pub fn available(&self) -> Vec<MasterKey> {
+        let tell = |(name, source, key): (&KeyName, &KeySource, Result<MasterKey, KeyError>)| {
+            key.inspect_err(|error| tracing::warn!(key = %name, %source, %error, "a master key cannot be had")).ok()
+        };
+        self.all().filter_map(tell).collect()
+    }
+
     /// `store` as a session is to see it: new files are sealed by `sealing`, if
     /// any; those that are sealed are opened by every key that can be had.
     /// Blocks.
@@ -138,14 +147,7 @@ impl KeySources {
             return Ok(store);
         }
         let sealing = sealing.map(|id| self.key(id)).transpose()?;
-        let mut opening = Vec::new();
-        for (name, source, key) in self.all() {
-            match key {
-                Ok(key) => opening.push(key),
-                Err(error) => tracing::warn!(key = %name, %source, %error, "a master key cannot be had"),
-            }
-        }
-        let keys = MasterKeys::opening(set, opening);
+        let keys = MasterKeys::opening(set, self.available());
         let keys = match sealing {
             Some(key) => keys.sealing_for(key),
             None => keys,

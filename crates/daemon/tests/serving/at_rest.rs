@@ -171,3 +171,30 @@ async fn without_its_key_nothing_is_opened_and_nothing_overwritten() {
     assert_eq!(refused.err().map(|error| error.code()), Some(Code::AT_REST_KEY));
     assert!(stored() == before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_master_key_takes_over() {
+    let (lab, key) = sealing_lab();
+    let server = Server::start(&lab);
+    tree::make(&lab.path("here/tree"));
+    assert_eq!(upload(&lab, &key, &server).await.code, Code::OK);
+    assert!(server.stop().success());
+    put_key(&lab, "next", 9);
+    configure(&lab, "next", &["main", "next"]);
+    let docroot = lab.docroot("ada");
+    let count = files(&docroot).len();
+    fs::write(docroot.join("plain"), "plain").unwrap();
+    let rotate = || lab.succeed(&["seal", "rotate", "--to", "next", docroot.to_str().unwrap()]);
+    assert_eq!(rotate(), format!("{count} rewrapped, 0 done before, 1 not sealed, 0 failed\n"));
+    assert_eq!(rotate(), format!("0 rewrapped, {count} done before, 1 not sealed, 0 failed\n"));
+
+    // The old key can go.
+    fs::remove_file(lab.path("main.master")).unwrap();
+    configure(&lab, "next", &["next"]);
+    let server = Server::start(&lab);
+    assert_eq!(upload(&lab, &key, &server).await.summary.bytes, 0, "times have stayed");
+    assert_eq!(download(&lab, &key, &server, "back").await.code, Code::OK);
+    tree::assert_equal(&lab.path("here/tree"), &lab.path("back/tree"));
+    let unknown = lab.run(&["seal", "rotate", "--to", "other", docroot.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no master key `other`"));
+}

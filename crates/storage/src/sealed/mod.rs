@@ -22,6 +22,7 @@
 //! * `open_files`: the files that are open for writing, so that whoever asks by
 //!   name hears what their writers know.
 //! * `store`: the contract.
+//! * `rewrap`: another master key for files that are there.
 
 mod cipher;
 mod keys;
@@ -31,9 +32,11 @@ mod pieces;
 mod plain;
 mod reader;
 mod recognize;
+mod rewrap;
 mod store;
 mod writer;
 
 pub use keys::MasterKeys;
 pub use recognize::CONTEXT;
+pub use rewrap::{Rewrapped, rewrap};
 pub use store::SealedStore;

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::{Envelope, Layout, SealingWriter, SlotFor};
-use limosa_storage::sealed::CONTEXT;
-use limosa_storage::{Durability, ErrorKind, FollowLinks, MasterKeys, MemoryStore, Overwrite, Publish, Staged, Store};
+use limosa_storage::sealed::{CONTEXT, Rewrapped, rewrap};
+use limosa_storage::{
+    Attributes, Durability, ErrorKind, FollowLinks, MasterKeys, MemoryStore, Overwrite, Publish, Staged, Store,
+    Timestamp,
+};
 
 use super::stores::{SEGMENT, content, in_memory, master, over, path, sealing, size, whole, write};
 
@@ -123,4 +126,43 @@ fn journals_pass_through() {
     store.open_append(&path("journal")).unwrap().append(b"digests").unwrap();
     assert_eq!(whole(&*inner, "journal").unwrap(), b"digests");
     assert_eq!(store.metadata(&path("journal"), FollowLinks::No).unwrap().size, 7);
+}
+
+#[test]
+fn another_key_takes_over_without_touching_the_content() {
+    let (inner, store) = in_memory();
+    let file = write(&store, "f", &content(3 * SEGMENT));
+    file.set_attributes(&Attributes::default().with_mode(0o440).with_modified(Timestamp::new(5, 0))).unwrap();
+    drop(file);
+    drop(write(&*inner, "plain", b"plain"));
+    let before = whole(&*inner, "f").unwrap();
+    let (old, new) = (master("main", 7), master("2027", 9));
+    let keys = opening(vec![old.clone(), new.clone()]);
+    let rewrap = |name| rewrap(&*inner, &path(name), &keys, &new).unwrap();
+    assert_eq!(
+        [rewrap("f"), rewrap("f"), rewrap("plain")],
+        [Rewrapped::Done, Rewrapped::Already, Rewrapped::NotSealed]
+    );
+    let after = whole(&*inner, "f").unwrap();
+    assert!(after[4096..] == before[4096..] && after[64..4096] != before[64..4096]);
+    let found = inner.metadata(&path("f"), FollowLinks::No).unwrap();
+    assert_eq!((found.mode, found.modified), (0o440, Timestamp::new(5, 0)));
+    let read = |keys| whole(&over(&inner, opening(keys)), "f").map_err(|error| error.kind());
+    assert_eq!(read(vec![old.clone()]), Err(ErrorKind::KeyMissing));
+    assert!(read(vec![new.clone()]) == Ok(content(3 * SEGMENT)));
+
+    // A crash between the two copies, or within one: it is finished later.
+    let second = 64 + (4096 - 64) / 2;
+    let mut torn = after.clone();
+    torn[64..second].copy_from_slice(&before[64..second]);
+    let half = 64 + 1000;
+    let mut worse = after.clone();
+    worse[64..half].copy_from_slice(&before[64..half]);
+    for bytes in [torn, worse] {
+        drop(write(&*inner, "f", &bytes));
+        assert!(read(vec![new.clone()]) == Ok(content(3 * SEGMENT)));
+        assert_eq!([rewrap("f"), rewrap("f")], [Rewrapped::Done, Rewrapped::Already]);
+        assert_eq!(read(vec![old.clone()]), Err(ErrorKind::KeyMissing));
+        assert!(read(vec![new.clone()]) == Ok(content(3 * SEGMENT)));
+    }
 }

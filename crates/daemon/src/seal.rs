@@ -1,0 +1,113 @@
+//! `limosad seal`: the files that the server has sealed at rest.
+
+use std::path::Path;
+
+use limosa_node::config::ConfigLayer;
+use limosa_node::master_keys::{KeySources, Trust};
+use limosa_seal::AlgorithmSet;
+use limosa_seal::envelope::MasterKey;
+use limosa_storage::sealed::{Rewrapped, rewrap};
+use limosa_storage::{Confinement, Kind, LocalStore, MasterKeys, StorageError, Store, StorePath};
+use limosa_wire::Code;
+
+use crate::arguments::{RotateArguments, SealCommand};
+use crate::failure::Failure;
+
+/// Entries asked for at a time.
+const PAGE: usize = 1024;
+
+pub(crate) fn run(command: &SealCommand) -> Result<(), Failure> {
+    match command {
+        SealCommand::Rotate(arguments) => rotate(arguments),
+    }
+}
+
+fn rotate(arguments: &RotateArguments) -> Result<(), Failure> {
+    let config = arguments.place.configuration(ConfigLayer::default())?;
+    let sources = KeySources::new(config.master_keys(), Trust::Administered);
+    let failed = |error| Failure::new(Code::AT_REST_KEY, format!("master key {}: {error}", arguments.to));
+    let to = sources.key(&arguments.to).map_err(failed)?;
+    let keys = MasterKeys::opening(AlgorithmSet::Ordinary, sources.available());
+    let mut rotation = Rotation { keys, to, tally: Tally::default() };
+    for directory in &arguments.directories {
+        rotation.tree(directory);
+    }
+    let Tally { done, already, not_sealed, failed } = rotation.tally;
+    println!("{done} rewrapped, {already} done before, {not_sealed} not sealed, {failed} failed");
+    if failed == 0 { Ok(()) } else { Err(Failure::told(Code::SOME_FAILED)) }
+}
+
+/// What became of the files so far.
+#[derive(Debug, Default)]
+struct Tally {
+    done: u64,
+    already: u64,
+    not_sealed: u64,
+    failed: u64,
+}
+
+#[derive(Debug)]
+struct Rotation {
+    keys: MasterKeys,
+    to: MasterKey,
+    tally: Tally,
+}
+
+impl Rotation {
+    /// Every file below `directory`, hidden ones too; links are not followed.
+    fn tree(&mut self, directory: &Path) {
+        let store = match LocalStore::open(directory, Confinement::Inside) {
+            Ok(store) => store,
+            Err(error) => return self.fail(&error),
+        };
+        let mut ahead = vec![StorePath::root()];
+        while let Some(place) = ahead.pop() {
+            if let Err(error) = self.directory(&store, &place, &mut ahead) {
+                self.fail(&error);
+            }
+        }
+    }
+
+    fn directory(
+        &mut self,
+        store: &LocalStore,
+        place: &StorePath,
+        ahead: &mut Vec<StorePath>,
+    ) -> Result<(), StorageError> {
+        let mut from = None;
+        loop {
+            let page = store.list(place, from.as_ref(), PAGE)?;
+            for entry in page.entries {
+                let Ok(path) = place.join(&entry.name) else { continue };
+                match entry.kind {
+                    Some(Kind::Directory) => ahead.push(path),
+                    Some(Kind::File) => self.file(store, &path),
+                    Some(_) => {}
+                    None => match store.metadata(&path, limosa_storage::FollowLinks::No)?.kind {
+                        Kind::Directory => ahead.push(path),
+                        Kind::File => self.file(store, &path),
+                        _ => {}
+                    },
+                }
+            }
+            match page.next {
+                None => return Ok(()),
+                next => from = next,
+            }
+        }
+    }
+
+    fn file(&mut self, store: &LocalStore, path: &StorePath) {
+        match rewrap(store, path, &self.keys, &self.to) {
+            Ok(Rewrapped::Done) => self.tally.done += 1,
+            Ok(Rewrapped::Already) => self.tally.already += 1,
+            Ok(Rewrapped::NotSealed) => self.tally.not_sealed += 1,
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &StorageError) {
+        eprintln!("limosad: {error}");
+        self.tally.failed += 1;
+    }
+}
