@@ -18,8 +18,10 @@ use limosa_wire::setup;
 
 use crate::failure::CommandFailure;
 
+mod crypt;
 mod envelope;
 
+pub use crypt::*;
 pub use envelope::*;
 
 /// Moves files of any size over any distance, fast and safely.
@@ -38,9 +40,9 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Send files and directories to a host
-    Send(SendArguments),
+    Send(Box<SendArguments>),
     /// Fetch files and directories from a host
-    Get(GetArguments),
+    Get(Box<GetArguments>),
     /// Find out whether and how a host can be reached, with advice
     Doctor(DoctorArguments),
     /// Encrypt files on this machine, in place or elsewhere
@@ -64,6 +66,9 @@ pub struct SendArguments {
     /// a destination ending in / for a directory; missing directories are made
     #[arg(required = true, num_args = 2.., value_names = ["SRC", "[USER@]HOST:DEST"])]
     pub paths: Vec<OsString>,
+    /// Encryption here.
+    #[command(flatten)]
+    pub crypt: SendCryptArguments,
     /// Options of every transfer.
     #[command(flatten)]
     pub transfer: TransferArguments,
@@ -75,6 +80,9 @@ pub struct GetArguments {
     /// [user@]host:SRC, all of one host, then the destination here
     #[arg(required = true, num_args = 2.., value_names = ["[USER@]HOST:SRC", "DEST"])]
     pub paths: Vec<OsString>,
+    /// Decryption here.
+    #[command(flatten)]
+    pub crypt: GetCryptArguments,
     /// Options of every transfer.
     #[command(flatten)]
     pub transfer: TransferArguments,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use limosa_seal::negotiation::CipherWish;
 use limosa_session::{ClientJob, ClientPlan, Outcome, Running, SessionEvent, buffer_advice, connect};
 use limosa_storage::memory::MemoryStore;
+use limosa_transfer::sender::Nature;
 use limosa_wire::Code;
 use limosa_wire::setup::{ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Symlinks};
 use serde_json::{Value, json};
@@ -130,6 +131,7 @@ async fn session(
         },
         store: Arc::new(MemoryStore::new()),
         algorithms: arguments.reach.algorithms().map_err(|error| ("cryptography", error))?,
+        nature: Nature::Stored,
         user: Vec::new(),
         reached,
         rtt: connected.rtt,

@@ -2,11 +2,13 @@
 //! results are shown.
 //!
 //! Reading order: [`arguments`] and [`location`] for what is typed,
-//! [`transfer`] for how it is carried out, [`report`] for what is shown;
+//! [`transfer`] for how it is carried out, and [`crypt`] for encryption on the
+//! way; [`report`] for what is shown;
 //! [`envelope`] for the commands that encrypt files on this machine.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod crypt;
 pub mod descriptors;
 pub mod doctor;
 pub mod envelope;
@@ -27,7 +29,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::runtime::{self, Runtime};
 
-use arguments::{Arguments, Command, GetArguments, SendArguments, TransferArguments};
+use arguments::{Arguments, Command, TransferArguments};
 use limosa_wire::Code;
 use report::{JsonReporter, LineReporter, Reporter, TerminalReporter, Verbosity};
 
@@ -96,9 +98,8 @@ pub fn not_understood(error: &clap::Error) -> ExitCode {
 #[must_use]
 pub fn cannot_start(arguments: &Arguments, error: &std::io::Error) -> ExitCode {
     let mut told: Box<dyn Reporter> = match &arguments.command {
-        Command::Send(SendArguments { transfer, .. }) | Command::Get(GetArguments { transfer, .. }) => {
-            reporter(transfer)
-        }
+        Command::Send(send) => reporter(&send.transfer),
+        Command::Get(get) => reporter(&get.transfer),
         _ => Box::new(LineReporter::new(stderr(), Verbosity::Normal)),
     };
     told.failed(Code::RESOURCES, &format!("cannot start: {error}"));

@@ -18,6 +18,7 @@ use limosa_wire::Code;
 use limosa_wire::setup::{ContentDigest, Direction, RatePolicy, Request};
 
 use crate::arguments::{GetArguments, SendArguments, TransferArguments};
+use crate::crypt::Crypt;
 use crate::failure::CommandFailure;
 use crate::local;
 use crate::location::{Location, Remote};
@@ -32,6 +33,7 @@ pub struct TransferPlan {
     request: Request,
     job: ClientJob,
     files: Files,
+    crypt: Crypt,
 }
 
 /// The client's own files that a transfer may touch.
@@ -72,7 +74,8 @@ pub fn plan_send(arguments: &SendArguments) -> Result<TransferPlan, CommandFailu
     request.paths = vec![path];
     let typed: Vec<&[u8]> = sources.iter().map(|source| source.path.as_bytes()).collect();
     request.transfer = identity(Direction::Upload, &target, &request.paths[0], &typed);
-    Ok(TransferPlan { target, request, job: ClientJob::Upload(sources), files: Files::Sources })
+    let crypt = Crypt::of_send(&arguments.crypt)?;
+    Ok(TransferPlan { target, request, job: ClientJob::Upload(sources), files: Files::Sources, crypt })
 }
 
 /// `limosa get`.
@@ -92,7 +95,8 @@ pub fn plan_get(arguments: &GetArguments) -> Result<TransferPlan, CommandFailure
     let whole = root.join(destination.path().as_os_path());
     request.transfer = identity(Direction::Download, &target, whole.as_os_str().as_bytes(), &typed);
     request.paths = paths;
-    Ok(TransferPlan { target, request, job: ClientJob::Download(destination), files: Files::Below(root) })
+    let crypt = Crypt::of_get(&arguments.crypt)?;
+    Ok(TransferPlan { target, request, job: ClientJob::Download(destination), files: Files::Below(root), crypt })
 }
 
 fn location(typed: &OsStr) -> Result<Location, CommandFailure> {
@@ -238,8 +242,12 @@ async fn started(
     arguments: &TransferArguments,
     reporter: &mut dyn Reporter,
 ) -> Result<Running, CommandFailure> {
-    let TransferPlan { target, request, job, files } = plan?;
-    let store = files.open()?;
+    let TransferPlan { target, request, mut job, files, crypt } = plan?;
+    let sources = match &mut job {
+        ClientJob::Upload(sources) => sources.as_mut_slice(),
+        ClientJob::Download(_) => &mut [],
+    };
+    let (store, nature) = crypt.over(files.open()?, &request, sources);
     let connected = reach(&target, &arguments.reach).await?;
     reporter.connected(&told(&target, &connected));
     let reached = connected.peer_addr.map(|address| address.ip());
@@ -249,6 +257,7 @@ async fn started(
         job,
         store,
         algorithms: arguments.reach.algorithms()?,
+        nature,
         user: rustix::process::getuid().as_raw().to_be_bytes().to_vec(),
         reached,
         rtt: connected.rtt,

@@ -9,7 +9,7 @@ use limosa_seal::{AlgorithmSet, schedule::Role};
 use limosa_storage::Store;
 use limosa_transfer::job::{Permitted, law_of};
 use limosa_transfer::receiver::{Destination, PartialNames, ReceiverOptions, Survey};
-use limosa_transfer::sender::{SenderConfig, Source};
+use limosa_transfer::sender::{Nature, SenderConfig, Source};
 use limosa_transport::Config;
 use limosa_wire::Code;
 use limosa_wire::setup::{Answer, Direction, Request};
@@ -46,6 +46,8 @@ pub struct ClientPlan {
     pub job: ClientJob,
     /// The client's files.
     pub store: Arc<dyn Store>,
+    /// What those files are to who reads them, for an upload.
+    pub nature: Nature,
     /// Which algorithms may be used.
     pub algorithms: AlgorithmSet,
     /// Names the user of partial files.
@@ -220,7 +222,7 @@ fn make_job(plan: &ClientPlan, answer: &Answer, survey: Option<Survey>) -> Resul
     let made = match (&plan.job, survey) {
         (ClientJob::Upload(sources), _) => {
             debug_assert_eq!(request.direction, Direction::Upload);
-            let config = SenderConfig::new(sources.clone(), algorithm);
+            let config = SenderConfig { nature: plan.nature, ..SenderConfig::new(sources.clone(), algorithm) };
             let limits = jobs::limits(request.rate, answer.rate_cap);
             let job = jobs::sender(config, request, answer.fresh, answer.orphan_credit, limits);
             // The server may slow this end down, but not make it a nuisance.

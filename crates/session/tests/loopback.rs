@@ -16,7 +16,7 @@ use limosa_session::{ClientJob, ClientPlan, Order, Outcome, Running, ServerPorts
 use limosa_storage::local::{Confinement, LocalStore};
 use limosa_storage::{Store, StorePath};
 use limosa_transfer::receiver::Destination;
-use limosa_transfer::sender::Source;
+use limosa_transfer::sender::{Nature, Source};
 use limosa_wire::setup::{
     ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite, Symlinks,
 };
@@ -78,6 +78,7 @@ fn plan(root: &Path, request: Request, job: ClientJob) -> ClientPlan {
         request,
         job,
         store: store(root),
+        nature: Nature::Stored,
         algorithms: AlgorithmSet::Ordinary,
         user: b"ada".to_vec(),
         reached: Some(IpAddr::from(Ipv4Addr::LOCALHOST)),

@@ -58,6 +58,12 @@ pub enum ErrorKind {
     KeyMissing,
     /// The sealed file is damaged, cut short, or was changed.
     Damaged,
+    /// The passphrase is not the one that the file was encrypted for.
+    WrongPassphrase,
+    /// None of the keys at hand opens the encrypted file.
+    NoFittingKey,
+    /// The file was encrypted by a version that is to come.
+    LaterEnvelope,
     /// Anything else; the cause says what.
     Io,
 }
@@ -86,6 +92,9 @@ impl ErrorKind {
             Self::Unsupported => "not supported here",
             Self::KeyMissing => "it is sealed by a master key that is not at hand",
             Self::Damaged => "the sealed file is damaged, cut short or was changed",
+            Self::WrongPassphrase => "wrong passphrase",
+            Self::NoFittingKey => "none of the given keys opens it",
+            Self::LaterEnvelope => "it was encrypted by a newer version",
             Self::Io => "input/output error",
         }
     }

@@ -11,6 +11,8 @@
 //! * [`local`]: a directory of this machine, confined by the kernel.
 //! * [`memory`]: a store for tests.
 //! * [`sealed`]: files encrypted at rest, over any other store.
+//! * [`protecting`]: wrappers through which a client sends files encrypted and
+//!   decrypts those it fetches.
 //! * [`conformance`]: the suite that every implementation must pass.
 //!
 //! Everything here is blocking: callers run it on threads of their own.
@@ -23,6 +25,7 @@ pub mod local;
 pub mod memory;
 pub mod metadata;
 pub mod path;
+pub mod protecting;
 pub mod sealed;
 
 pub use contract::{

@@ -53,6 +53,9 @@ pub fn code_of(error: &StorageError) -> Code {
         ErrorKind::TooManyOpen => Code::RESOURCES,
         ErrorKind::KeyMissing => Code::AT_REST_KEY,
         ErrorKind::Damaged => Code::ENVELOPE_DAMAGED,
+        ErrorKind::WrongPassphrase => Code::FILE_PASSPHRASE,
+        ErrorKind::NoFittingKey => Code::FILE_KEY_UNFIT,
+        ErrorKind::LaterEnvelope => Code::ENVELOPE_VERSION,
         // `Io`, `Unsupported`, `CrossesDevices`, and kinds to come.
         _ if reads(error.operation()) => Code::READ_FAILED,
         _ => Code::WRITE_FAILED,

@@ -62,7 +62,7 @@ use limosa_wire::control::Summary;
 use limosa_wire::{Code, EntryId, Offset};
 use thiserror::Error;
 
-pub use config::{Destination, Keep, Limits, SenderConfig, Source, SourceExtent};
+pub use config::{Continuing, Destination, Keep, Limits, Nature, SenderConfig, Source, SourceExtent};
 pub use operation::{SourceDone, SourceOperation, SourceOutcome, SourceWork, Ticket, WholeRead, perform};
 
 use announce::{Retake, Staging};

@@ -72,6 +72,44 @@ pub(super) fn sealing_keys(arguments: &ProtectArguments) -> Result<SealingKeys, 
     Ok(SealingKeys { passphrase, recipients, masters })
 }
 
+/// The keys of a transfer that encrypts what it sends.
+#[derive(Debug)]
+pub(crate) struct TransferKeys {
+    pub(crate) passphrase: Option<StretchedPassphrase>,
+    pub(crate) recipients: Vec<Recipient>,
+    /// What opens files that an earlier transfer began to send.
+    pub(crate) earlier: Keyring,
+}
+
+/// The keys that files are sealed for as they are sent.
+pub(crate) fn keys_to_seal(
+    source: &PassphraseArguments,
+    recipients: &[PathBuf],
+    stretching: &StretchArguments,
+) -> Result<TransferKeys, CommandFailure> {
+    let recipients = recipients.iter().map(|file| recipient(file)).collect::<Result<Vec<_>, _>>()?;
+    let given = source.passphrase_file.is_some() || source.passphrase_fd.is_some();
+    let text = match from_source(source)?.filter(|_| given || recipients.is_empty()) {
+        None if !recipients.is_empty() => None,
+        given => Some(new_passphrase(given, "Passphrase")?),
+    };
+    let passphrase = text.as_ref().map(|text| stretched(text, stretching)).transpose()?;
+    let earlier = text.into_iter().fold(Keyring::new(SET), Keyring::with_passphrase);
+    Ok(TransferKeys { passphrase, recipients, earlier })
+}
+
+/// The keys that open files as they are fetched.
+pub(crate) fn keys_to_open(source: &PassphraseArguments, identities: &[PathBuf]) -> Result<Keyring, CommandFailure> {
+    opening_keys(&OpeningArguments {
+        passphrase: PassphraseArguments {
+            passphrase_file: source.passphrase_file.clone(),
+            passphrase_fd: source.passphrase_fd,
+        },
+        identities: identities.to_vec(),
+        masters: Vec::new(),
+    })
+}
+
 /// The keys that rewrapping adds.
 pub(super) fn added_keys(
     change: &ChangeArguments,

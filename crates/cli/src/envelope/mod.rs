@@ -29,6 +29,7 @@ use limosa_wire::Code;
 use crate::arguments::{EnvelopeCommand, ProtectArguments, RewrapArguments, UnprotectArguments};
 use crate::failure::CommandFailure;
 use batch::Batch;
+pub(crate) use keys::{TransferKeys, keys_to_open, keys_to_seal};
 use opening::Opening;
 use rewrap::Rewrapping;
 use sealing::Sealing;

@@ -11,7 +11,7 @@ use limosa_ssh::client::{HostKeyPolicy, RemoteMemory};
 use limosa_ssh::{Connected, Request as SshRequest, Secret, SshError, Target, Way};
 use limosa_storage::{Confinement, LocalStore, StorePath};
 use limosa_transfer::receiver::Destination;
-use limosa_transfer::sender::Source;
+use limosa_transfer::sender::{Nature, Source};
 use limosa_wire::Rate;
 use limosa_wire::setup::{
     ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite, Symlinks,
@@ -107,6 +107,7 @@ where
         request,
         job,
         store: Arc::new(LocalStore::open(root, Confinement::Inside).unwrap()),
+        nature: Nature::Stored,
         algorithms: AlgorithmSet::Ordinary,
         user: b"client".to_vec(),
         reached,

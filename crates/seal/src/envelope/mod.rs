@@ -38,7 +38,7 @@ pub use error::{EnvelopeError, StreamError};
 pub use header::{Copies, Header};
 pub use keyring::{Keyring, MasterKey, MasterKeyId, Passphrase, StretchedPassphrase};
 pub use layout::{Extent, HEAD, Layout, Plain, Sealed, SegmentNumber};
-pub use opened::{Envelope, HeaderUpdate, SlotFor};
+pub use opened::{Envelope, FileKeySeed, HeaderUpdate, SlotFor};
 pub use preamble::{FileId, MAGIC, PREAMBLE, Preamble, VERSION};
 pub use reader::OpeningReader;
 pub use recipient::{Fingerprint, Identity, Recipient};

@@ -1,17 +1,20 @@
 //! An envelope whose key is known: made new, or opened by one of its slots.
 
+use aws_lc_rs::hkdf;
+
 use super::error::EnvelopeError;
 use super::header::{Copies, Header, copy_offsets, encode_copy, header_for};
 use super::key::{FileKey, wrap, wrapping_suite};
 use super::keyring::{MasterKey, StretchedPassphrase, recipient_info};
 use super::layout::Layout;
-use super::preamble::Preamble;
+use super::preamble::{FileId, Preamble};
 use super::recipient::Recipient;
 use super::segment::{SegmentOpener, SegmentSealer};
 use super::slot::{
     LONGEST, MAX_PASSPHRASE_SLOTS, MAX_SLOTS, Slot, SlotKind, bind_master, bind_passphrase, bind_recipient,
 };
 use super::table::SlotTable;
+use crate::schedule::expand;
 use crate::{AlgorithmSet, EnvelopeSuite, Secret};
 
 /// Whom a slot is for.
@@ -34,6 +37,30 @@ pub struct HeaderUpdate {
     pub bytes: Vec<u8>,
 }
 
+/// What the file keys of one session are made of, so that a source which is
+/// opened again meanwhile goes on with the key that it had.
+///
+/// ```text
+/// root     = HKDF-Extract(salt: "limosa envelope session", 32 random bytes)
+/// file key = HKDF-Expand(root, "key" · name of the source), 32 bytes
+/// file id  = HKDF-Expand(root, "id" · name of the source), 16 bytes
+/// ```
+#[derive(Clone, Debug)]
+pub struct FileKeySeed(Secret<32>);
+
+impl FileKeySeed {
+    /// A new one, for a session of its own.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Secret::random())
+    }
+
+    fn derive<const N: usize>(&self, what: &[u8], source: &[u8; 16]) -> Secret<N> {
+        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"limosa envelope session").extract(self.0.expose());
+        Secret::fill(|out| expand(&root, &[what, source], out))
+    }
+}
+
 /// An envelope whose file key is known and whose header is authentic. Nobody
 /// has one without having opened a slot, or having made the file.
 #[derive(Debug)]
@@ -51,6 +78,22 @@ impl Envelope {
     pub fn create(suite: EnvelopeSuite, layout: Layout, context: [u8; 16], set: AlgorithmSet) -> Self {
         let preamble = Preamble::new(suite, layout, context);
         let key = FileKey::new(Secret::random(), &preamble);
+        Self { preamble, key, table: SlotTable { generation: 1, slots: Vec::new() }, copies: Copies::Both, set }
+    }
+
+    /// As [`Self::create`], with the file key and the file id that `seed` gives
+    /// for the source of this name: the same each time.
+    #[must_use]
+    pub fn create_for(
+        seed: &FileKeySeed,
+        source: &[u8; 16],
+        suite: EnvelopeSuite,
+        (layout, context): (Layout, [u8; 16]),
+        set: AlgorithmSet,
+    ) -> Self {
+        let file = FileId(*seed.derive::<16>(b"id", source).expose());
+        let preamble = Preamble { suite, layout, file, context };
+        let key = FileKey::new(seed.derive(b"key", source), &preamble);
         Self { preamble, key, table: SlotTable { generation: 1, slots: Vec::new() }, copies: Copies::Both, set }
     }
 

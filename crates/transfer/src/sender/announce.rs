@@ -10,7 +10,7 @@ use limosa_wire::layout::{Attributes, Digest, Entry, EntryKind, LayoutRecord, MA
 use limosa_wire::{Code, EntryId};
 
 use super::config::Destination;
-use super::entries::{EntryRecord, FileFacts, State, attributes_of, identity_of};
+use super::entries::{EntryRecord, FileFacts, State, announced_identity, attributes_of, identity_of};
 use super::operation::{SourceOutcome, SourceWork, WholeRead};
 use super::unread::Batches;
 use super::walk::{Found, Located, Step};
@@ -287,6 +287,7 @@ impl Sender {
     fn facts(&self, metadata: &Metadata, attempts: u8) -> FileFacts {
         FileFacts {
             size: metadata.size,
+            announced: announced_identity(metadata, self.config.nature),
             identity: identity_of(metadata),
             chunk_log2: Chunks::of(metadata.size).log2(),
             attempts,
@@ -295,7 +296,7 @@ impl Sender {
     }
 
     fn announce_file(&mut self, located: &Located, facts: &FileFacts, metadata: &Metadata) -> Entry {
-        let FileFacts { size, identity, chunk_log2, .. } = *facts;
+        let FileFacts { size, announced: identity, chunk_log2, .. } = *facts;
         let kind = EntryKind::File { size: Some(size), chunk_log2, identity };
         let attributes = attributes_of(metadata, self.config.keep);
         self.number(located, kind, attributes, Announced::File(Some(size)))

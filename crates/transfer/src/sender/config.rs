@@ -55,6 +55,28 @@ pub enum Destination {
     ComparedByAttributes,
 }
 
+/// What the files of the store are to who reads them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// Bytes that stay what they are: reading them again gives the same.
+    Stored,
+    /// They are sealed as they are read, each time otherwise. What was read is
+    /// kept until it has arrived.
+    Sealed(Continuing),
+}
+
+/// What is continued of files that are sealed as they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuing {
+    /// What the other end holds of a file of this size and time, by the keys
+    /// that its front tells. Such files are known by size and time alone, so
+    /// that another machine can continue them.
+    ByFront,
+    /// Nothing: no later session knows the keys. The bytes tell this one from
+    /// all others.
+    Nothing([u8; 16]),
+}
+
 /// Which attributes are announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
@@ -123,6 +145,8 @@ pub struct SenderConfig {
     pub keep: Keep,
     /// Whether data waits for verdicts.
     pub destination: Destination,
+    /// What the files are to who reads them.
+    pub nature: Nature,
     /// Bytes that may be outstanding whose layout is not acknowledged.
     pub orphan_credit: u64,
     /// What proves the content.
@@ -141,6 +165,7 @@ impl SenderConfig {
             symlinks: Symlinks::Copy,
             keep: Keep { mode: true, times: true },
             destination: Destination::Fresh,
+            nature: Nature::Stored,
             orphan_credit: 8 << 20,
             algorithm,
             limits: Limits::default(),

@@ -6,12 +6,26 @@ use limosa_storage::{FollowLinks, Metadata};
 use limosa_wire::EntryId;
 use limosa_wire::layout::{Attributes, SourceIdentity};
 
-use super::config::Keep;
+use super::config::{Continuing, Keep, Nature};
 use super::walk::Located;
+
+fn time(at: limosa_storage::Timestamp) -> [u64; 2] {
+    [at.seconds().cast_unsigned(), at.nanoseconds().into()]
+}
+
+/// By which identity a file is announced.
+pub(super) fn announced_identity(metadata: &Metadata, nature: Nature) -> SourceIdentity {
+    let Nature::Sealed(continuing) = nature else { return identity_of(metadata) };
+    let [modified, modified_nanos] = time(metadata.modified);
+    let numbers = [metadata.size, modified, modified_nanos].map(u64::to_be_bytes).concat();
+    match continuing {
+        Continuing::ByFront => limosa_seal::identity::source_identity(&[b"sealed", &numbers]),
+        Continuing::Nothing(session) => limosa_seal::identity::source_identity(&[b"sealed", &numbers, &session]),
+    }
+}
 
 /// Which state of which source file this is.
 pub(super) fn identity_of(metadata: &Metadata) -> SourceIdentity {
-    let time = |at: limosa_storage::Timestamp| [at.seconds().cast_unsigned(), at.nanoseconds().into()];
     let [modified, modified_nanos] = time(metadata.modified);
     let [changed, changed_nanos] = time(metadata.changed);
     let numbers = [metadata.device, metadata.inode, metadata.size, modified, modified_nanos, changed, changed_nanos];
@@ -34,6 +48,9 @@ pub(super) fn attributes_of(metadata: &Metadata, keep: Keep) -> Attributes {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileFacts {
     pub(super) size: u64,
+    /// By which it was announced.
+    pub(super) announced: SourceIdentity,
+    /// The state that was announced.
     pub(super) identity: SourceIdentity,
     /// Size of a chunk, as a power of two.
     pub(super) chunk_log2: u8,

@@ -8,6 +8,7 @@ use limosa_wire::layout::{Extent, LayoutRecord, Outcome};
 use limosa_wire::{Code, EntryId, Offset};
 
 use super::announce::Retake;
+use super::config::Nature;
 use super::entries::{EntryRecord, FileFacts, State, identity_of};
 use super::operation::{SourceOutcome, SourceWork};
 use super::reading::{BlockRead, Handle, Purpose, Reading, Share, Subject};
@@ -235,7 +236,9 @@ impl Sender {
             return self.cache.recycle(buffer);
         }
         self.cache.reserve_anyway(buffer.len() as u64);
-        self.cache.insert(BlockKey::at(owner, file.start), buffer, placed, true);
+        // What cannot be read again as it was stays until it has arrived.
+        let droppable = self.config.nature == Nature::Stored;
+        self.cache.insert(BlockKey::at(owner, file.start), buffer, placed, droppable);
         for Share { linear, layout_end } in shares {
             self.space.ready(linear.clone(), *layout_end);
         }

@@ -37,7 +37,9 @@ pub(super) fn checkpoint(partial: &Partial, records: &[u8]) -> Result<()> {
 pub(super) fn publish(store: &dyn Store, request: PublishPartial) -> Result<()> {
     let PublishPartial { partial, to, size, attributes, publish, otherwise } = request;
     name_partial(store, &partial, &to, size, &attributes, publish).inspect_err(|_| {
-        let _ = close(store, &partial, &otherwise);
+        // It may have got a name all the same: then there is nothing to continue.
+        let is_gone = matches!(find(store, &partial.path), Ok(None));
+        let _ = close(store, &partial, if is_gone { &Fate::Remove } else { &otherwise });
     })?;
     if let Some(journal) = &partial.journal {
         forget(store, &journal.path);

@@ -1,0 +1,110 @@
+//! Encryption by the client of a transfer: `--file-crypt`. What the engines
+//! see of the client's files is made by `limosa_storage::protecting`; here is
+//! what the options mean.
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use limosa_seal::AlgorithmSet;
+use limosa_seal::envelope::{EnvelopeError, Keyring};
+use limosa_storage::protecting::{Misfit, ProtectingStore, ProtectionKeys, Suffix, UnprotectingStore};
+use limosa_storage::{Durability, FollowLinks, Store};
+use limosa_transfer::sender::{Continuing, Nature, Source, SourceExtent};
+use limosa_wire::setup::{self, Request, Suite, Symlinks};
+
+use crate::arguments::{GetCryptArguments, PassphraseArguments, SendCryptArguments};
+use crate::envelope::{TransferKeys, keys_to_open, keys_to_seal};
+use crate::failure::CommandFailure;
+
+/// What is used: nothing here serves a mode that allows less.
+const SET: AlgorithmSet = AlgorithmSet::Ordinary;
+
+/// What a transfer does to the client's files on their way.
+#[derive(Debug)]
+pub enum Crypt {
+    /// Nothing.
+    Plain,
+    /// It encrypts them.
+    Encrypt {
+        /// For whom.
+        keys: Arc<ProtectionKeys>,
+        /// What names end in.
+        suffix: Suffix,
+    },
+    /// It decrypts them.
+    Decrypt {
+        /// By these.
+        keys: Box<Keyring>,
+        /// What names end in.
+        suffix: Suffix,
+        /// What becomes of those that these do not open.
+        misfit: Misfit,
+    },
+}
+
+fn suffix(typed: &std::ffi::OsStr) -> Result<Suffix, CommandFailure> {
+    Suffix::new(typed.as_bytes()).map_err(|error| CommandFailure::usage(format!("--file-crypt-suffix: {error}")))
+}
+
+/// Refuses keys that nothing would be done with.
+fn no_passphrase(source: &PassphraseArguments) -> Result<(), CommandFailure> {
+    if source.passphrase_file.is_some() || source.passphrase_fd.is_some() {
+        return Err(CommandFailure::usage("a passphrase is given, and no --file-crypt"));
+    }
+    Ok(())
+}
+
+impl Crypt {
+    /// What `limosa send` was told.
+    ///
+    /// # Errors
+    /// What is wrong with the keys, or that there are none.
+    pub fn of_send(arguments: &SendCryptArguments) -> Result<Self, CommandFailure> {
+        if arguments.file_crypt.is_none() {
+            return no_passphrase(&arguments.passphrase).map(|()| Self::Plain);
+        }
+        let suite = SET.envelope_suite(Suite::from(arguments.file_cipher)).map_err(EnvelopeError::from)?;
+        let TransferKeys { passphrase, recipients, earlier } =
+            keys_to_seal(&arguments.passphrase, &arguments.recipients, &arguments.stretching)?;
+        let keys = ProtectionKeys::new(passphrase, recipients, suite, SET, earlier)?;
+        Ok(Self::Encrypt { keys: Arc::new(keys), suffix: suffix(&arguments.file_crypt_suffix)? })
+    }
+
+    /// What `limosa get` was told.
+    ///
+    /// # Errors
+    /// What is wrong with the keys, or that there are none.
+    pub fn of_get(arguments: &GetCryptArguments) -> Result<Self, CommandFailure> {
+        if arguments.file_crypt.is_none() {
+            return no_passphrase(&arguments.passphrase).map(|()| Self::Plain);
+        }
+        let keys = Box::new(keys_to_open(&arguments.passphrase, &arguments.file_identities)?);
+        let misfit = if arguments.fail_bad_filepass { Misfit::Discard } else { Misfit::Keep };
+        Ok(Self::Decrypt { keys, suffix: suffix(&arguments.file_crypt_suffix)?, misfit })
+    }
+
+    /// The store that the engines are given for `files`, and what that means to
+    /// who sends from it. Sources get the names that they have there.
+    #[must_use]
+    pub fn over(self, files: Arc<dyn Store>, request: &Request, sources: &mut [Source]) -> (Arc<dyn Store>, Nature) {
+        match self {
+            Self::Plain => (files, Nature::Stored),
+            Self::Encrypt { keys, suffix } => {
+                let links = if request.symlinks == Symlinks::Follow { FollowLinks::Yes } else { FollowLinks::No };
+                let store = ProtectingStore::new(files, keys, suffix, links);
+                let named = sources.iter_mut().filter(|source| source.extent == SourceExtent::Itself);
+                named.for_each(|source| source.path = store.shown(&source.path));
+                (Arc::new(store), Nature::Sealed(Continuing::Nothing(limosa_seal::random())))
+            }
+            Self::Decrypt { keys, suffix, misfit } => {
+                let durability = match request.durability {
+                    setup::Durability::None => Durability::None,
+                    setup::Durability::File => Durability::File,
+                    setup::Durability::Strict => Durability::Strict,
+                };
+                let store = UnprotectingStore::new(files, *keys, suffix, misfit, durability);
+                (Arc::new(store), Nature::Stored)
+            }
+        }
+    }
+}
