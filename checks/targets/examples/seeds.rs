@@ -8,10 +8,11 @@ use limosa_wire::codec::Sink;
 use limosa_wire::control::{ControlRecord, Summary};
 use limosa_wire::datagram::Header;
 use limosa_wire::frame::{self, Report, SliceBuilder, StreamId};
+use limosa_wire::front::Front;
 use limosa_wire::layout::{Attributes, Entry, EntryKind, Extent, LayoutRecord, Outcome};
 use limosa_wire::setup::{
-    Answer, ContentDigest, Direction, Durability, Ended, Hello, Overwrite, RatePolicy, Refusal, Request, ResumeLevel,
-    SetupMessage, Suite, Symlinks, UdpEndpoint,
+    Answer, ContentDigest, ContentProtection, Direction, Durability, Ended, Hello, Overwrite, RatePolicy, Refusal,
+    Request, ResumeLevel, SetupMessage, Suite, Symlinks, UdpEndpoint,
 };
 use limosa_wire::verdict::VerdictRecord;
 use limosa_wire::{Code, EntryId, Offset, PacketNumber, PeerTime, Rate, SessionId};
@@ -143,7 +144,12 @@ fn verdicts() -> Vec<VerdictRecord> {
     vec![
         VerdictRecord::Take { first: entry, count: 7 },
         VerdictRecord::Skip { first: entry, count: 1 },
-        VerdictRecord::Resume { entry, missing: vec![(0, 4), (9, 1)] },
+        VerdictRecord::Resume { entry, missing: vec![(0, 4), (9, 1)], front: None },
+        VerdictRecord::Resume {
+            entry,
+            missing: vec![(1, 4)],
+            front: Front::of(&[&[9; 70], &[0; 900][..], &[8; 64]].concat()),
+        },
         VerdictRecord::Refuse { entry, code: Code::BAD_NAME, detail: "..".into() },
         VerdictRecord::Again { entry, file_offset: 0, length: 1 << 20 },
         VerdictRecord::Settled { first: entry, count: 3 },
@@ -180,6 +186,7 @@ fn setups() -> Vec<SetupMessage> {
         keep_mode: true,
         keep_times: false,
         fresh: true,
+        protection: ContentProtection::SealedStrongly,
         source_count: 2,
         paths: vec![b"a".to_vec(), b"b/".to_vec()],
     };

@@ -10,7 +10,7 @@ use limosa_seal::envelope::{EnvelopeError, Keyring};
 use limosa_storage::protecting::{Misfit, ProtectingStore, ProtectionKeys, Suffix, UnprotectingStore};
 use limosa_storage::{Durability, FollowLinks, Store};
 use limosa_transfer::sender::{Continuing, Nature, Source, SourceExtent};
-use limosa_wire::setup::{self, Request, Suite, Symlinks};
+use limosa_wire::setup::{self, ContentProtection, Request, Suite, Symlinks};
 
 use crate::arguments::{GetCryptArguments, PassphraseArguments, SendCryptArguments};
 use crate::envelope::{TransferKeys, keys_to_open, keys_to_seal};
@@ -30,6 +30,8 @@ pub enum Crypt {
         keys: Arc<ProtectionKeys>,
         /// What names end in.
         suffix: Suffix,
+        /// What the server is told of it.
+        protection: ContentProtection,
     },
     /// It decrypts them.
     Decrypt {
@@ -64,10 +66,10 @@ impl Crypt {
             return no_passphrase(&arguments.passphrase).map(|()| Self::Plain);
         }
         let suite = SET.envelope_suite(Suite::from(arguments.file_cipher)).map_err(EnvelopeError::from)?;
-        let TransferKeys { passphrase, recipients, earlier } =
+        let TransferKeys { passphrase, recipients, earlier, protection } =
             keys_to_seal(&arguments.passphrase, &arguments.recipients, &arguments.stretching)?;
         let keys = ProtectionKeys::new(passphrase, recipients, suite, SET, earlier)?;
-        Ok(Self::Encrypt { keys: Arc::new(keys), suffix: suffix(&arguments.file_crypt_suffix)? })
+        Ok(Self::Encrypt { keys: Arc::new(keys), suffix: suffix(&arguments.file_crypt_suffix)?, protection })
     }
 
     /// What `limosa get` was told.
@@ -83,18 +85,31 @@ impl Crypt {
         Ok(Self::Decrypt { keys, suffix: suffix(&arguments.file_crypt_suffix)?, misfit })
     }
 
+    /// What the server is told of the content that is sent.
+    #[must_use]
+    pub const fn protection(&self) -> ContentProtection {
+        match self {
+            Self::Encrypt { protection, .. } => *protection,
+            Self::Plain | Self::Decrypt { .. } => ContentProtection::None,
+        }
+    }
+
     /// The store that the engines are given for `files`, and what that means to
     /// who sends from it. Sources get the names that they have there.
     #[must_use]
     pub fn over(self, files: Arc<dyn Store>, request: &Request, sources: &mut [Source]) -> (Arc<dyn Store>, Nature) {
         match self {
             Self::Plain => (files, Nature::Stored),
-            Self::Encrypt { keys, suffix } => {
+            Self::Encrypt { keys, suffix, .. } => {
+                let continuing = match keys.can_be_continued() {
+                    true => Continuing::ByFront,
+                    false => Continuing::Nothing(limosa_seal::random()),
+                };
                 let links = if request.symlinks == Symlinks::Follow { FollowLinks::Yes } else { FollowLinks::No };
                 let store = ProtectingStore::new(files, keys, suffix, links);
                 let named = sources.iter_mut().filter(|source| source.extent == SourceExtent::Itself);
                 named.for_each(|source| source.path = store.shown(&source.path));
-                (Arc::new(store), Nature::Sealed(Continuing::Nothing(limosa_seal::random())))
+                (Arc::new(store), Nature::Sealed(continuing))
             }
             Self::Decrypt { keys, suffix, misfit } => {
                 let durability = match request.durability {

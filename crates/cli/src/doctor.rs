@@ -9,7 +9,9 @@ use limosa_session::{ClientJob, ClientPlan, Outcome, Running, SessionEvent, buff
 use limosa_storage::memory::MemoryStore;
 use limosa_transfer::sender::Nature;
 use limosa_wire::Code;
-use limosa_wire::setup::{ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Symlinks};
+use limosa_wire::setup::{
+    ContentDigest, ContentProtection, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Symlinks,
+};
 use serde_json::{Value, json};
 
 use crate::arguments::DoctorArguments;
@@ -183,6 +185,7 @@ fn request(direction: Direction) -> Request {
         keep_mode: false,
         keep_times: false,
         fresh: true,
+        protection: ContentProtection::None,
         source_count: 2,
         paths: vec![match direction {
             Direction::Upload => b"./".to_vec(),

@@ -15,7 +15,7 @@ use limosa_storage::local::{Confinement, LocalStore};
 use limosa_transfer::receiver::Destination;
 use limosa_transfer::sender::{Source, SourceExtent};
 use limosa_wire::Code;
-use limosa_wire::setup::{ContentDigest, Direction, RatePolicy, Request};
+use limosa_wire::setup::{ContentDigest, ContentProtection, Direction, RatePolicy, Request};
 
 use crate::arguments::{GetArguments, SendArguments, TransferArguments};
 use crate::crypt::Crypt;
@@ -75,6 +75,7 @@ pub fn plan_send(arguments: &SendArguments) -> Result<TransferPlan, CommandFailu
     let typed: Vec<&[u8]> = sources.iter().map(|source| source.path.as_bytes()).collect();
     request.transfer = identity(Direction::Upload, &target, &request.paths[0], &typed);
     let crypt = Crypt::of_send(&arguments.crypt)?;
+    request.protection = crypt.protection();
     Ok(TransferPlan { target, request, job: ClientJob::Upload(sources), files: Files::Sources, crypt })
 }
 
@@ -184,6 +185,7 @@ fn request(direction: Direction, arguments: &TransferArguments) -> Result<Reques
         keep_mode: true,
         keep_times: true,
         fresh: false,
+        protection: ContentProtection::None,
         source_count: 1,
         paths: Vec::new(),
     })

@@ -213,3 +213,55 @@ fn keys_without_encryption_are_refused_and_none_are_asked_for_in_vain() {
     let unasked = Client::bare(&lab).args(["send", "--json", "--file-crypt", "encrypt", "WORD", "host:"]).run();
     assert_eq!(code(&unasked), 104, "{unasked}");
 }
+
+/// Sends `large` slowly until a part of it is safe at the server, and stops.
+fn send_a_part(lab: &Lab, remote: &Remote, word: &str) {
+    let sent = send(lab, remote, word).args(["--json", "--rate", "150m", "large"]).arg(remote.place(lab, "in/"));
+    let mut running = sent.spawn();
+    let crossed = |event: &serde_json::Value| event["bytes_crossed"].as_u64().is_some_and(|crossed| crossed > 30 << 20);
+    running.wait_for(crossed).unwrap();
+    running.process().interrupt();
+    assert_eq!(running.finish().exit(), Some(130));
+}
+
+#[test]
+fn an_upload_goes_on_where_it_stopped_by_the_same_passphrase_alone() {
+    let lab = Lab::new();
+    let Some(remote) = Remote::start(Kind::Embedded, &lab) else { return };
+    let content = Random::new(9).bytes(60_000_000);
+    let source = lab.here().join("large");
+    tree::write_aged(&source, &content, Duration::from_secs(4_000));
+    send_a_part(&lab, &remote, "word");
+
+    // The same file on another machine: nothing but name, size and time are alike.
+    let other = lab.here().join("other");
+    fs::create_dir(&other).unwrap();
+    let modified = fs::metadata(&source).unwrap().modified().unwrap();
+    fs::rename(&source, lab.path("away")).unwrap();
+    fs::write(other.join("large"), &content).unwrap();
+    fs::File::open(other.join("large")).unwrap().set_modified(modified).unwrap();
+    let resume = |word| send(&lab, &remote, word).args(["--json", "other/large"]).arg(remote.place(&lab, "in/")).run();
+    let wrong = resume("another");
+    assert_eq!((code(&wrong), failures(&wrong)), (305, vec![305]), "{wrong}");
+    let resumed = resume("word");
+    let here = &resumed.summary()["here"];
+    assert_eq!(code(&resumed), 0, "{resumed}");
+    assert!(here["resumed"].as_u64().unwrap() > 5 << 20, "{here}");
+    assert!(here["carried"].as_u64().unwrap() < 58_000_000, "{here}");
+    get(&lab, &remote, "word").arg(remote.place(&lab, "in/large.aspera-env")).arg("back").succeed();
+    assert!(fs::read(lab.here().join("back")).unwrap() == content);
+    assert_eq!(tree::leftovers(&lab.there().join("in")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn without_the_passphrase_of_the_first_attempt_an_upload_starts_afresh_if_told_to() {
+    let lab = Lab::new();
+    let Some(remote) = Remote::start(Kind::Embedded, &lab) else { return };
+    let content = Random::new(9).bytes(60_000_000);
+    tree::write_aged(&lab.here().join("large"), &content, Duration::from_secs(4_000));
+    send_a_part(&lab, &remote, "word");
+    let sent = send(&lab, &remote, "another").args(["--resume", "off", "large"]).arg(remote.place(&lab, "in/"));
+    sent.succeed();
+    get(&lab, &remote, "another").arg(remote.place(&lab, "in/large.aspera-env")).arg("back").succeed();
+    assert!(fs::read(lab.here().join("back")).unwrap() == content);
+}

@@ -8,7 +8,7 @@ use limosa_transfer::job::Job;
 use limosa_transfer::receiver::{Admission, Destination, Receiver, ReceiverOptions, Survey};
 use limosa_transfer::sender::{Destination as Awaiting, Keep, Sender, SenderConfig};
 use limosa_transport::rate::RateLimits;
-use limosa_wire::setup::{Durability, Request, ResumeLevel};
+use limosa_wire::setup::{ContentProtection, Direction, Durability, Request, ResumeLevel};
 use limosa_wire::{Code, Rate};
 
 /// The engine of one end.
@@ -52,6 +52,8 @@ pub(crate) fn receiver(
     fresh: bool,
     umask: u32,
 ) -> Result<SessionJob, Failure> {
+    let sealed = request.direction == Direction::Upload && request.protection != ContentProtection::None;
+    let options = if sealed { options.continuing_by_front() } else { options };
     let options = options
         .with_fresh(fresh)
         .with_resume(request.resume)

@@ -18,7 +18,8 @@ use limosa_storage::{Store, StorePath};
 use limosa_transfer::receiver::Destination;
 use limosa_transfer::sender::{Nature, Source};
 use limosa_wire::setup::{
-    ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite, Symlinks,
+    ContentDigest, ContentProtection, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite,
+    Symlinks,
 };
 use limosa_wire::{Code, Rate};
 use tokio::net::UdpSocket;
@@ -42,6 +43,7 @@ fn request(direction: Direction, paths: &[&str]) -> Request {
         keep_mode: true,
         keep_times: true,
         fresh: false,
+        protection: ContentProtection::None,
         source_count: 1,
         paths: paths.iter().map(|path| path.as_bytes().to_vec()).collect(),
     }

@@ -172,6 +172,19 @@ pub trait Store: Debug + Send + Sync {
     /// followed; and others.
     fn open(&self, path: &StorePath, links: FollowLinks) -> Result<Arc<dyn ReadFile>>;
 
+    /// Opens a regular file for reading whose first bytes were read before, in
+    /// this session or another, and are `front`. A store that makes content up
+    /// as it is read goes on with what it made up then; any other opens the
+    /// file as [`open`](Self::open) does.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open);
+    /// [`WrongPassphrase`](ErrorKind::WrongPassphrase),
+    /// [`NoFittingKey`](ErrorKind::NoFittingKey) or
+    /// [`Damaged`](ErrorKind::Damaged) where the store cannot go
+    /// on with that.
+    fn open_resumed(&self, path: &StorePath, links: FollowLinks, front: &[u8]) -> Result<Arc<dyn ReadFile>>;
+
     /// Makes a new, empty file that only its owner may read and write, and
     /// opens it. A file or link that had the name is no longer there; who has
     /// it open keeps what he opened.

@@ -15,6 +15,7 @@ pub mod codec;
 pub mod control;
 pub mod datagram;
 pub mod frame;
+pub mod front;
 pub mod layout;
 mod number;
 pub mod setup;

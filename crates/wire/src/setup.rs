@@ -230,6 +230,18 @@ byte_enum! {
     }
 }
 
+/// What a client says of the content that it sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContentProtection {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its files are sealed: each is an envelope.
+    Sealed,
+    /// They are, for a passphrase that is hard to guess or for public keys.
+    SealedStrongly,
+}
+
 /// First message of each side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
@@ -273,6 +285,8 @@ pub struct Request {
     pub keep_times: bool,
     /// For a download: nothing stands at the client's destination yet.
     pub fresh: bool,
+    /// For an upload: how the content is protected.
+    pub protection: ContentProtection,
     /// How many sources the user named.
     pub source_count: u32,
     /// Upload: the destination, as typed. Download: the sources, as typed.
@@ -480,6 +494,8 @@ fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, DecodeError> {
 const KEEP_MODE: u8 = 0x01;
 const KEEP_TIMES: u8 = 0x02;
 const FRESH: u8 = 0x04;
+const SEALED: u8 = 0x08;
+const STRONGLY: u8 = 0x10;
 
 fn put_request(sink: &mut Vec<u8>, request: &Request) {
     sink.put_u8(request.direction.number());
@@ -493,7 +509,13 @@ fn put_request(sink: &mut Vec<u8>, request: &Request) {
     sink.put_u8(request.durability.number());
     sink.put_u8(request.symlinks.number());
     sink.put_u8(request.overwrite.number());
-    let flags = [(request.keep_mode, KEEP_MODE), (request.keep_times, KEEP_TIMES), (request.fresh, FRESH)];
+    let flags = [
+        (request.keep_mode, KEEP_MODE),
+        (request.keep_times, KEEP_TIMES),
+        (request.fresh, FRESH),
+        (request.protection >= ContentProtection::Sealed, SEALED),
+        (request.protection == ContentProtection::SealedStrongly, STRONGLY),
+    ];
     sink.put_u8(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum());
     sink.put_u32(request.source_count);
     sink.put_varint(request.paths.len() as u64);
@@ -518,9 +540,12 @@ fn read_request(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
     let symlinks = Symlinks::read(reader)?;
     let overwrite = Overwrite::read(reader)?;
     let flags = reader.u8()?;
-    if flags & !(KEEP_MODE | KEEP_TIMES | FRESH) != 0 {
-        return Err(reader.unknown());
-    }
+    let protection = match flags & !(KEEP_MODE | KEEP_TIMES | FRESH) {
+        0 => ContentProtection::None,
+        SEALED => ContentProtection::Sealed,
+        both if both == SEALED | STRONGLY => ContentProtection::SealedStrongly,
+        _ => return Err(reader.unknown()),
+    };
     let source_count = reader.u32()?;
     let count = reader.count(MAX_SOURCES)?;
     if count == 0 {
@@ -543,6 +568,7 @@ fn read_request(reader: &mut Reader<'_>) -> Result<Request, DecodeError> {
         keep_mode: flags & KEEP_MODE != 0,
         keep_times: flags & KEEP_TIMES != 0,
         fresh: flags & FRESH != 0,
+        protection,
         source_count,
         paths,
     })

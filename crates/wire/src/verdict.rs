@@ -5,6 +5,7 @@
 //! waiting; elsewhere the bytes of a file wait for its verdict.
 
 use crate::codec::{DecodeError, Reader, Sink};
+use crate::front::Front;
 use crate::layout::{MAX_CHUNKS, framed, read_range, unframe};
 use crate::{Code, EntryId};
 
@@ -37,6 +38,9 @@ pub enum VerdictRecord {
         entry: EntryId,
         /// Stretches of missing chunks: first and count, ascending.
         missing: Vec<(u64, u64)>,
+        /// The first bytes of what is held, where the request says that the
+        /// content is protected: what goes on must be sealed as those were.
+        front: Option<Front>,
     },
     /// The entry cannot be taken; send nothing of it.
     Refuse {
@@ -90,6 +94,7 @@ const AGAIN: u8 = 0x05;
 const SETTLED: u8 = 0x06;
 const FAILED: u8 = 0x07;
 const COMPLETE: u8 = 0x08;
+const RESUME_WITH_FRONT: u8 = 0x09;
 
 impl VerdictRecord {
     /// Appends the record.
@@ -98,13 +103,12 @@ impl VerdictRecord {
             Self::Take { first, count } => put_span(sink, TAKE, *first, *count),
             Self::Skip { first, count } => put_span(sink, SKIP, *first, *count),
             Self::Settled { first, count } => put_span(sink, SETTLED, *first, *count),
-            Self::Resume { entry, missing } => framed(sink, RESUME, |body| {
-                body.put_varint(entry.0);
-                body.put_varint(missing.len() as u64);
-                for (first, count) in missing {
-                    body.put_varint(*first);
-                    body.put_varint(*count);
-                }
+            Self::Resume { entry, missing, front: None } => {
+                framed(sink, RESUME, |body| put_missing(body, *entry, missing));
+            }
+            Self::Resume { entry, missing, front: Some(front) } => framed(sink, RESUME_WITH_FRONT, |body| {
+                put_missing(body, *entry, missing);
+                front.put(body);
             }),
             Self::Refuse { entry, code, detail } => put_failure(sink, REFUSE, *entry, *code, detail),
             Self::Failed { entry, code, detail } => put_failure(sink, FAILED, *entry, *code, detail),
@@ -132,7 +136,14 @@ impl VerdictRecord {
             TAKE => read_span(&mut reader).map(|(first, count)| Self::Take { first, count })?,
             SKIP => read_span(&mut reader).map(|(first, count)| Self::Skip { first, count })?,
             SETTLED => read_span(&mut reader).map(|(first, count)| Self::Settled { first, count })?,
-            RESUME => read_resume(&mut reader)?,
+            RESUME => {
+                let (entry, missing) = read_missing(&mut reader)?;
+                Self::Resume { entry, missing, front: None }
+            }
+            RESUME_WITH_FRONT => {
+                let (entry, missing) = read_missing(&mut reader)?;
+                Self::Resume { entry, missing, front: Some(Front::read(&mut reader)?) }
+            }
             REFUSE => read_failure(&mut reader).map(|(entry, code, detail)| Self::Refuse { entry, code, detail })?,
             FAILED => read_failure(&mut reader).map(|(entry, code, detail)| Self::Failed { entry, code, detail })?,
             AGAIN => {
@@ -177,7 +188,19 @@ fn read_failure(reader: &mut Reader<'_>) -> Result<(EntryId, Code, String), Deco
     Ok((entry, code, reader.text(MAX_DETAIL)?.to_owned()))
 }
 
-fn read_resume(reader: &mut Reader<'_>) -> Result<VerdictRecord, DecodeError> {
+fn put_missing(sink: &mut Vec<u8>, entry: EntryId, missing: &[(u64, u64)]) {
+    sink.put_varint(entry.0);
+    sink.put_varint(missing.len() as u64);
+    for (first, count) in missing {
+        sink.put_varint(*first);
+        sink.put_varint(*count);
+    }
+}
+
+/// An entry and stretches of its chunks.
+type Missing = (EntryId, Vec<(u64, u64)>);
+
+fn read_missing(reader: &mut Reader<'_>) -> Result<Missing, DecodeError> {
     let entry = EntryId(reader.varint()?);
     let count = reader.count(MAX_MISSING)?;
     let mut missing = Vec::with_capacity(count);
@@ -190,7 +213,7 @@ fn read_resume(reader: &mut Reader<'_>) -> Result<VerdictRecord, DecodeError> {
         end = first + chunks;
         missing.push((first, chunks));
     }
-    Ok(VerdictRecord::Resume { entry, missing })
+    Ok((entry, missing))
 }
 
 #[cfg(test)]

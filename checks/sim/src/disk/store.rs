@@ -238,6 +238,10 @@ impl Store for Disk {
         Ok(Arc::new(self.open_file(Operation::Open, path, links)?))
     }
 
+    fn open_resumed(&self, path: &StorePath, links: FollowLinks, _front: &[u8]) -> Result<Arc<dyn ReadFile>> {
+        self.open(path, links)
+    }
+
     fn create(&self, path: &StorePath) -> Result<Arc<dyn WriteFile>> {
         let number = self.act(Operation::Create, path, false, |state| {
             let made = state.put(path, |state, present| match present.and_then(|present| state.kind(present)) {

@@ -10,6 +10,7 @@ use limosa_seal::envelope::{
 };
 use limosa_seal::{EnvelopeSuite, SecretBytes};
 use limosa_wire::Code;
+use limosa_wire::setup::ContentProtection;
 
 use crate::arguments::{
     ChangeArguments, MasterKeyFile, OpeningArguments, PassphraseArguments, ProtectArguments, StretchArguments,
@@ -79,6 +80,20 @@ pub(crate) struct TransferKeys {
     pub(crate) recipients: Vec<Recipient>,
     /// What opens files that an earlier transfer began to send.
     pub(crate) earlier: Keyring,
+    /// What a server is told of them.
+    pub(crate) protection: ContentProtection,
+}
+
+/// Whether a passphrase is what servers may ask for: eight characters or more,
+/// with a letter, a digit and something else among them.
+fn is_strong(text: &SecretBytes) -> bool {
+    let bytes = text.expose();
+    let has = |kind: fn(&u8) -> bool| bytes.iter().any(kind);
+    let characters = bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+    characters >= 8
+        && has(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii())
+        && has(u8::is_ascii_digit)
+        && has(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric())
 }
 
 /// The keys that files are sealed for as they are sent.
@@ -94,8 +109,12 @@ pub(crate) fn keys_to_seal(
         given => Some(new_passphrase(given, "Passphrase")?),
     };
     let passphrase = text.as_ref().map(|text| stretched(text, stretching)).transpose()?;
+    let protection = match text.as_ref().is_none_or(is_strong) {
+        true => ContentProtection::SealedStrongly,
+        false => ContentProtection::Sealed,
+    };
     let earlier = text.into_iter().fold(Keyring::new(SET), Keyring::with_passphrase);
-    Ok(TransferKeys { passphrase, recipients, earlier })
+    Ok(TransferKeys { passphrase, recipients, earlier, protection })
 }
 
 /// The keys that open files as they are fetched.

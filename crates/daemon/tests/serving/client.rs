@@ -14,7 +14,8 @@ use limosa_transfer::receiver::Destination;
 use limosa_transfer::sender::{Nature, Source};
 use limosa_wire::Rate;
 use limosa_wire::setup::{
-    ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite, Symlinks,
+    ContentDigest, ContentProtection, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite,
+    Symlinks,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -64,6 +65,7 @@ pub fn request(direction: Direction, path: &str) -> Request {
         keep_mode: true,
         keep_times: true,
         fresh: false,
+        protection: ContentProtection::None,
         source_count: 1,
         paths: vec![path.as_bytes().to_vec()],
     }

@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use limosa_wire::setup::{
-    Answer, ContentDigest, Direction, Durability, Hello, Overwrite, RatePolicy, Request, ResumeLevel, SetupMessage,
-    Suite, Symlinks, UdpEndpoint,
+    Answer, ContentDigest, ContentProtection, Direction, Durability, Hello, Overwrite, RatePolicy, Request,
+    ResumeLevel, SetupMessage, Suite, Symlinks, UdpEndpoint,
 };
 use limosa_wire::{Code, Rate, SessionId};
 use tokio::io::{AsyncWriteExt, ReadBuf, duplex};
@@ -28,6 +28,7 @@ fn request() -> Request {
         keep_mode: true,
         keep_times: true,
         fresh: false,
+        protection: ContentProtection::None,
         source_count: 1,
         paths: vec![b"in".to_vec()],
     }

@@ -185,6 +185,10 @@ impl Store for LocalStore {
         Ok(Arc::new(LocalFile::new(file, path)))
     }
 
+    fn open_resumed(&self, path: &StorePath, links: FollowLinks, _front: &[u8]) -> Result<Arc<dyn ReadFile>> {
+        self.open(path, links)
+    }
+
     fn create(&self, path: &StorePath) -> Result<Arc<dyn WriteFile>> {
         let file = self.act(Operation::Create, path, names::create)?;
         Ok(Arc::new(LocalFile::new(file, path)))

@@ -54,6 +54,13 @@ impl ProtectionKeys {
         self.set
     }
 
+    /// Whether a later session with the same passphrase can go on with what was
+    /// sent in this one: nobody can by the recipients' public keys alone.
+    #[must_use]
+    pub const fn can_be_continued(&self) -> bool {
+        self.passphrase.is_some()
+    }
+
     /// How a file with so much content is laid out.
     pub(super) fn layout(&self, content: Plain) -> Layout {
         let [whole, parts] = self.layouts;

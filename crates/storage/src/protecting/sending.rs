@@ -9,10 +9,12 @@
 
 use std::sync::Arc;
 
-use super::header_of;
+use limosa_seal::envelope::Header;
+
 use super::keys::ProtectionKeys;
 use super::sealed::{SealedFile, sealed_metadata};
 use super::suffix::Suffix;
+use super::{header_of, unopened};
 use crate::contract::{
     AppendFile, Capabilities, Cursor, DirectoryEntry, FollowLinks, LockGuard, Page, Publish, ReadFile, Space, Staged,
     Store, WriteFile,
@@ -140,6 +142,17 @@ impl Store for ProtectingStore {
             Real::Plain(plain) => {
                 let file = self.files.open(&plain, links)?;
                 Ok(Arc::new(SealedFile::new(file, &plain, self.keys.clone(), None)?))
+            }
+            Real::Same => self.open_envelope(path, links),
+        }
+    }
+
+    fn open_resumed(&self, path: &StorePath, links: FollowLinks, front: &[u8]) -> Result<Arc<dyn ReadFile>> {
+        match self.real(path) {
+            Real::Plain(plain) => {
+                let file = self.files.open(&plain, links)?;
+                let header = Header::decode(front, self.keys.set()).map_err(|error| unopened(&plain, error))?;
+                Ok(Arc::new(SealedFile::new(file, &plain, self.keys.clone(), Some(&header))?))
             }
             Real::Same => self.open_envelope(path, links),
         }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use limosa_seal::ContentAlgorithm;
 use limosa_storage::{AppendFile, Attributes, LockGuard, Publish, Result, StorePath, Timestamp, WriteFile};
+use limosa_wire::front::Front;
 use limosa_wire::layout::Digest;
 use limosa_wire::setup::Overwrite;
 
@@ -170,6 +171,17 @@ pub(super) struct ResumeFrom {
     pub(super) partial: StorePath,
     pub(super) journal: StorePath,
     pub(super) header: JournalHeader,
+    /// Whether the other end goes on only by how that part begins.
+    pub(super) by_front: bool,
+}
+
+/// What is held of a file, as the other end is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// The stretches of chunks (first, count) that are missing.
+    pub missing: Vec<(u64, u64)>,
+    /// How it begins, where the other end goes on by that.
+    pub front: Option<Front>,
 }
 
 /// What an inspection found.
@@ -179,8 +191,8 @@ pub enum Inspection {
     Take,
     /// It is there already.
     Skip,
-    /// Only these stretches of chunks (first, count) are missing.
-    Resume(Vec<(u64, u64)>),
+    /// A part of it is held.
+    Resume(Promise),
     /// It cannot be taken.
     Refuse(Failure),
 }
@@ -224,8 +236,19 @@ pub struct OpenPartial {
 pub(super) struct OpenJournal {
     pub(super) path: StorePath,
     pub(super) header: JournalHeader,
-    /// Whether what it says counts; else it starts anew.
-    pub(super) resume: bool,
+    /// Of what it speaks if it counts; else it starts anew.
+    pub(super) earlier: Earlier,
+}
+
+/// Which part of an earlier session is continued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// None.
+    Nothing,
+    /// Whichever is there.
+    Any,
+    /// One that begins like this.
+    Beginning(Front),
 }
 
 /// Write a block; a complete one (holes included as zeros) is digested too.

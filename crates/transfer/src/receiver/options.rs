@@ -49,6 +49,7 @@ pub struct ReceiverOptions {
     pub(super) mode_mask: u32,
     pub(super) lock_patience: Duration,
     pub(super) admission: Admission,
+    pub(super) by_front: bool,
 }
 
 impl ReceiverOptions {
@@ -74,6 +75,7 @@ impl ReceiverOptions {
             mode_mask: 0o777,
             lock_patience: Duration::from_secs(10),
             admission: Admission::default(),
+            by_front: false,
         }
     }
 
@@ -145,6 +147,14 @@ impl ReceiverOptions {
     #[must_use]
     pub fn with_admission(mut self, admission: Admission) -> Self {
         self.admission = admission;
+        self
+    }
+
+    /// Continues files only where the other end can be told how what is held
+    /// begins: it seals them as it reads them, and goes on by that.
+    #[must_use]
+    pub fn continuing_by_front(mut self) -> Self {
+        self.by_front = true;
         self
     }
 

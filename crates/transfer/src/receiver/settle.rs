@@ -5,7 +5,7 @@ use limosa_storage::{StorageError, StorePath};
 use limosa_wire::{Code, EntryId};
 
 use super::bench::Wait;
-use super::operation::{DestinationOutput, Inspection};
+use super::operation::{DestinationOutput, Inspection, Promise};
 use super::step::Step;
 use super::{Body, Entry, Phase, Receiver};
 use crate::event::Event;
@@ -73,21 +73,21 @@ impl Receiver {
             (Inspection::Refuse(failure), _) => Step::Refused(failure),
             (_, Some(code)) => Step::Refused(Failure::new(code)),
             (Inspection::Take, None) => self.want(id, None),
-            (Inspection::Resume(missing), None) => self.want(id, Some(missing)),
+            (Inspection::Resume(promise), None) => self.want(id, Some(promise)),
         };
         self.apply(id, step);
     }
 
     /// Tells the other end to send a file.
-    fn want(&mut self, id: EntryId, missing: Option<Vec<(u64, u64)>>) -> Step {
+    fn want(&mut self, id: EntryId, promise: Option<Promise>) -> Step {
         let bench = &mut self.bench;
-        match &missing {
+        match &promise {
             None => bench.verdicts.take(id),
-            Some(missing) => bench.verdicts.resume(id, missing.clone()),
+            Some(promise) => bench.verdicts.resume(id, promise.clone()),
         }
         match self.entries.get_mut(&id).map(|entry| &mut entry.body) {
             Some(Body::Whole(file)) => file.want(bench),
-            Some(Body::Large(file)) => file.want(missing, bench),
+            Some(Body::Large(file)) => file.want(promise, bench),
             _ => Step::Going,
         }
     }

@@ -6,6 +6,7 @@ use limosa_ranges::RangeSet;
 use limosa_wire::EntryId;
 use limosa_wire::verdict::VerdictRecord;
 
+use super::operation::Promise;
 use crate::failure::Failure;
 
 /// Verdicts not yet handed to the connection.
@@ -34,8 +35,8 @@ impl Verdicts {
         self.settled.insert(entry.0..entry.0 + 1);
     }
 
-    pub(super) fn resume(&mut self, entry: EntryId, missing: Vec<(u64, u64)>) {
-        self.single.push_back(VerdictRecord::Resume { entry, missing });
+    pub(super) fn resume(&mut self, entry: EntryId, Promise { missing, front }: Promise) {
+        self.single.push_back(VerdictRecord::Resume { entry, missing, front });
     }
 
     pub(super) fn refuse(&mut self, entry: EntryId, Failure { code, detail }: Failure) {
@@ -92,14 +93,14 @@ mod tests {
             verdicts.settle(EntryId(entry));
         }
         verdicts.complete(4, 0);
-        verdicts.resume(EntryId(5), vec![(0, 2)]);
+        verdicts.resume(EntryId(5), Promise { missing: vec![(0, 2)], front: None });
         let records = verdicts.drain();
         assert_eq!(
             records,
             [
                 VerdictRecord::Take { first: EntryId(1), count: 3 },
                 VerdictRecord::Take { first: EntryId(9), count: 1 },
-                VerdictRecord::Resume { entry: EntryId(5), missing: vec![(0, 2)] },
+                VerdictRecord::Resume { entry: EntryId(5), missing: vec![(0, 2)], front: None },
                 VerdictRecord::Settled { first: EntryId(1), count: 3 },
                 VerdictRecord::Settled { first: EntryId(9), count: 1 },
                 VerdictRecord::Complete { settled: 4, failed: 0 },

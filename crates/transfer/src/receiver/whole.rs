@@ -136,6 +136,9 @@ impl WholeFile {
         if self.withdrawn {
             return self.fail(Failure::because(Code::SOURCE_CHANGED, "its bytes were withdrawn"), bench);
         }
+        if self.digest.is_none() && self.repeats > 0 {
+            return Step::Going;
+        }
         let Some(digest) = self.digest.or_else(|| self.digest_of_nothing(bench)) else {
             return self.fail(Failure::because(Code::CONTENT_MISMATCH, "it came without a digest"), bench);
         };
@@ -191,6 +194,8 @@ impl WholeFile {
             return Step::Failed(Failure::new(Code::CONTENT_MISMATCH));
         }
         self.repeats += 1;
+        // It is read anew, and may be sealed otherwise: so is its digest.
+        self.digest = None;
         if self.needed.is_empty() {
             self.needed.insert(0..self.size);
         }

@@ -268,7 +268,8 @@ impl Sender {
         let entry = self.number(&located, kind, attributes, what);
         let id = entry.id;
         self.layout.put(&LayoutRecord::Entry(entry));
-        self.entries.insert(id, EntryRecord { located, links: FollowLinks::No, file: None, state: State::Sent });
+        self.entries
+            .insert(id, EntryRecord { located, links: FollowLinks::No, file: None, state: State::Sent, front: None });
     }
 
     /// What cannot be sent is announced as a file that ends at once, so that
@@ -318,7 +319,7 @@ impl Sender {
             self.report_entry(|| Event::Started { entry: id, path: located.announced_path() });
             State::Held { base: base.0, layout_end }
         };
-        self.entries.insert(id, EntryRecord { located, links, file: Some(facts), state });
+        self.entries.insert(id, EntryRecord { located, links, file: Some(facts), state, front: None });
         if self.config.destination == Destination::Fresh {
             self.release_held(id);
         }
@@ -339,7 +340,7 @@ impl Sender {
         let entry = self.announce_file(&located, &facts, metadata);
         let id = entry.id;
         self.layout.put(&LayoutRecord::Entry(entry));
-        self.entries.insert(id, EntryRecord { located, links, file: Some(facts), state: State::Asked });
+        self.entries.insert(id, EntryRecord { located, links, file: Some(facts), state: State::Asked, front: None });
         if self.config.destination == Destination::Fresh {
             self.read_first(id, None);
         }

@@ -1,9 +1,11 @@
 //! The entries that were announced and are not finished.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use limosa_storage::{FollowLinks, Metadata};
 use limosa_wire::EntryId;
+use limosa_wire::front::Front;
 use limosa_wire::layout::{Attributes, SourceIdentity};
 
 use super::config::{Continuing, Keep, Nature};
@@ -84,13 +86,16 @@ pub(super) struct EntryRecord {
     /// For a file.
     pub(super) file: Option<FileFacts>,
     pub(super) state: State,
+    /// How the part began that the other end holds of a file which is sealed as
+    /// it is read: it goes on like this.
+    pub(super) front: Option<Arc<Front>>,
 }
 
 impl EntryRecord {
     /// Its path, its digests, and what goes with them.
     fn cost(&self) -> u64 {
         let digests = self.file.map_or(0, |file| 40 * ((file.size >> file.chunk_log2) + 1));
-        512 + self.located.announced().len() as u64 + digests
+        512 + self.located.announced().len() as u64 + digests + self.front.as_ref().map_or(0, |front| front.cost())
     }
 }
 
@@ -135,6 +140,15 @@ impl Entries {
             self.asked -= usize::from(record.state == State::Asked);
             self.asked += usize::from(state == State::Asked);
             record.state = state;
+        }
+    }
+
+    /// Keeps how the part began that the other end holds.
+    pub(super) fn set_front(&mut self, id: EntryId, front: Option<Front>) {
+        if let Some(record) = self.records.get_mut(&id) {
+            self.cost -= record.cost();
+            record.front = front.map(Arc::new);
+            self.cost += record.cost();
         }
     }
 

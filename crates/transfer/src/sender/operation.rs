@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use limosa_seal::{ContentAlgorithm, ContentHasher};
 use limosa_storage::{Cursor, FollowLinks, Kind, Metadata, Name, Page, ReadFile, StorageError, Store, StorePath};
+use limosa_wire::front::Front;
 use limosa_wire::layout::Digest;
 
 use crate::buffer::Buffer;
@@ -99,6 +100,9 @@ pub enum SourceWork {
         path: StorePath,
         /// Whether a link there is followed.
         links: FollowLinks,
+        /// How the part began that the other end holds, if that decides how it
+        /// goes on.
+        front: Option<Arc<Front>>,
     },
     /// Find the next run of data of an open file.
     NextData {
@@ -259,8 +263,11 @@ fn work(store: &dyn Store, work: SourceWork) -> Result<SourceOutcome, StorageErr
         SourceWork::ReadWholes { files, limit, room, algorithm } => {
             SourceOutcome::Wholes(WholeReader { store, limit, room, algorithm }.read_all(&files))
         }
-        SourceWork::Open { path, links } => {
-            let file = store.open(&path, links)?;
+        SourceWork::Open { path, links, front } => {
+            let file = match front {
+                None => store.open(&path, links)?,
+                Some(front) => store.open_resumed(&path, links, &front.expand())?,
+            };
             SourceOutcome::Opened { metadata: file.metadata()?, file }
         }
         SourceWork::NextData { file, offset } => SourceOutcome::Data(file.next_data(offset)?),

@@ -64,10 +64,11 @@ impl Sender {
     }
 
     fn subject(&self, id: EntryId) -> Option<Subject> {
-        let EntryRecord { located, links, file, .. } = self.entries.get(id)?;
+        let EntryRecord { located, links, file, front, .. } = self.entries.get(id)?;
         let FileFacts { size, identity, chunk_log2, dense, .. } = (*file)?;
         let chunks = Chunks::new(size, chunk_log2)?;
-        Some(Subject { entry: id, path: located.path.clone(), links: *links, identity, chunks, dense })
+        let front = front.clone();
+        Some(Subject { entry: id, path: located.path.clone(), links: *links, identity, chunks, dense, front })
     }
 
     /// Gives a file without holes its places at once, so that its layout is
@@ -111,7 +112,8 @@ impl Sender {
             Handle::Closed if !may_ask => false,
             Handle::Closed => {
                 reading.handle = Handle::Opening;
-                let work = SourceWork::Open { path: reading.subject.path.clone(), links: reading.subject.links };
+                let Subject { path, links, front, .. } = reading.subject.clone();
+                let work = SourceWork::Open { path, links, front };
                 self.ask(Errand::Open(owner), work);
                 true
             }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use limosa_seal::{ContentAlgorithm, ContentTree};
 use limosa_storage::{FollowLinks, ReadFile, StorePath};
+use limosa_wire::front::Front;
 use limosa_wire::layout::{Digest, MAX_DIGESTS, SourceIdentity};
 use limosa_wire::{EntryId, Offset};
 
@@ -50,6 +51,8 @@ pub(super) struct Subject {
     pub(super) identity: SourceIdentity,
     pub(super) chunks: Chunks,
     pub(super) dense: bool,
+    /// How the part began that the other end holds.
+    pub(super) front: Option<Arc<Front>>,
 }
 
 /// Bytes of the file that have a place.

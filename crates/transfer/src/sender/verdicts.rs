@@ -1,8 +1,10 @@
 //! What the other end says of the entries.
 
 use limosa_wire::EntryId;
+use limosa_wire::front::Front;
 use limosa_wire::verdict::VerdictRecord;
 
+use super::config::{Continuing, Nature};
 use super::entries::State;
 use super::reading::Handle;
 use super::{Owner, Sender, SenderError};
@@ -66,7 +68,7 @@ impl Sender {
                     self.finish(id, Good::Settled);
                 }
             }
-            VerdictRecord::Resume { entry, missing } => self.resume_file(entry, &missing)?,
+            VerdictRecord::Resume { entry, missing, front } => self.resume_file(entry, &missing, front)?,
             VerdictRecord::Refuse { entry, code, detail } | VerdictRecord::Failed { entry, code, detail } => {
                 self.span(entry, 1)?;
                 self.withdraw_entry(entry);
@@ -94,8 +96,12 @@ impl Sender {
         }
     }
 
-    fn resume_file(&mut self, id: EntryId, missing: &[(u64, u64)]) -> Result<(), SenderError> {
+    fn resume_file(&mut self, id: EntryId, missing: &[(u64, u64)], front: Option<Front>) -> Result<(), SenderError> {
         self.span(id, 1)?;
+        // What is sealed otherwise than what is held would never open with it.
+        if front.is_some() != (self.config.nature == Nature::Sealed(Continuing::ByFront)) {
+            return Err(SenderError::Protocol("it resumes a file and does not say which"));
+        }
         let Some(record) = self.entries.get(id) else { return Ok(()) };
         let Some(chunks) = record.file.and_then(|file| Chunks::new(file.size, file.chunk_log2)) else {
             return Err(SenderError::Protocol("it resumes what is no file"));
@@ -109,7 +115,10 @@ impl Sender {
         match record.state {
             State::Held { .. } if missing.is_empty() => self.withdraw_entry(id),
             State::Held { .. } => self.release_held(id),
-            State::Asked => self.read_first(id, Some(missing)),
+            State::Asked => {
+                self.entries.set_front(id, front);
+                self.read_first(id, Some(missing));
+            }
             // Its data follows without waiting.
             State::Small { .. } | State::Reading | State::Sent => return Ok(()),
         }

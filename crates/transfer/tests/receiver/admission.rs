@@ -5,7 +5,8 @@ use limosa_storage::memory::MemoryStore;
 use limosa_transfer::receiver::Admission;
 use limosa_wire::Code;
 use limosa_wire::setup::{
-    ContentDigest, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite, Symlinks,
+    ContentDigest, ContentProtection, Direction, Durability, Overwrite, RatePolicy, Request, ResumeLevel, Suite,
+    Symlinks,
 };
 
 use crate::drive::{Drive, Ended, exists, options, path};
@@ -27,6 +28,7 @@ fn download(paths: &[&str], symlinks: Symlinks) -> Request {
         keep_mode: true,
         keep_times: true,
         fresh: false,
+        protection: ContentProtection::None,
         source_count: 2,
         paths: paths.iter().map(|path| path.as_bytes().to_vec()).collect(),
     }

@@ -173,6 +173,10 @@ impl Store for Disk {
         self.check(Operation::Open, path)?;
         self.inner.open(path, links)
     }
+    fn open_resumed(&self, path: &StorePath, links: FollowLinks, _front: &[u8]) -> Result<Arc<dyn ReadFile>> {
+        self.open(path, links)
+    }
+
     fn create(&self, path: &StorePath) -> Result<Arc<dyn WriteFile>> {
         self.check(Operation::Create, path)?;
         Ok(self.wrap(path, self.inner.create(path)?))

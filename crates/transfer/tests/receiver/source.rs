@@ -304,7 +304,7 @@ impl Source {
                 }
                 VerdictRecord::Skip { count, .. } => self.waiting -= *count as usize,
                 VerdictRecord::Refuse { .. } if !self.fresh => self.waiting -= 1,
-                VerdictRecord::Resume { entry, missing } => {
+                VerdictRecord::Resume { entry, missing, .. } => {
                     self.send_file(*entry, Some(missing));
                     self.waiting -= 1;
                 }

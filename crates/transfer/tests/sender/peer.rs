@@ -274,7 +274,7 @@ impl Peer {
                 }
                 received.placed = received.have.clone();
                 received.content = self.standing.remove(&received.entry.path).unwrap_or_default();
-                self.say(&VerdictRecord::Resume { entry: id, missing });
+                self.say(&VerdictRecord::Resume { entry: id, missing, front: None });
             }
             Decision::Refuse(code) => {
                 self.say(&VerdictRecord::Refuse { entry: id, code, detail: "no".into() });

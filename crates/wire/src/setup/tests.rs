@@ -12,7 +12,9 @@ fn requests() -> impl Strategy<Value = Request> {
     let offers = (subsequence(Suite::ALL, 0..=Suite::ALL.len()), subsequence(ContentDigest::ALL, 0..=2));
     let rates = (select(RatePolicy::ALL), option::of(1u64..u64::MAX));
     let levels = (select(ResumeLevel::ALL), select(Durability::ALL), select(Symlinks::ALL), select(Overwrite::ALL));
-    let flags = any::<[bool; 3]>();
+    let protections =
+        select(&[ContentProtection::None, ContentProtection::Sealed, ContentProtection::SealedStrongly][..]);
+    let flags = (any::<[bool; 3]>(), protections);
     let paths = (any::<u32>(), vec(vec(any::<u8>(), 0..100), 1..10));
     (names, offers, rates, levels, flags, paths).prop_map(|(names, offers, rates, levels, flags, paths)| Request {
         direction: names.0,
@@ -26,9 +28,10 @@ fn requests() -> impl Strategy<Value = Request> {
         durability: levels.1,
         symlinks: levels.2,
         overwrite: levels.3,
-        keep_mode: flags[0],
-        keep_times: flags[1],
-        fresh: flags[2],
+        keep_mode: flags.0[0],
+        keep_times: flags.0[1],
+        fresh: flags.0[2],
+        protection: flags.1,
         source_count: paths.0,
         paths: paths.1,
     })

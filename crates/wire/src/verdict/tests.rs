@@ -1,6 +1,7 @@
 //! Every verdict returns as it was written, and no bytes make a reader panic.
 
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
@@ -28,12 +29,24 @@ fn missing() -> impl Strategy<Value = Vec<(u64, u64)>> {
     })
 }
 
+fn fronts() -> impl Strategy<Value = Option<Front>> {
+    let pieces = vec((0..2000_usize, vec(1..=u8::MAX, 0..200)), 0..20);
+    option::of(pieces.prop_map(|pieces| {
+        let bytes = pieces.iter().flat_map(|(zeros, piece)| [&vec![0; *zeros][..], piece].concat());
+        Front::of(&bytes.collect::<Vec<u8>>()).unwrap()
+    }))
+}
+
 fn records() -> impl Strategy<Value = VerdictRecord> {
     prop_oneof![
         spans().prop_map(|(first, count)| VerdictRecord::Take { first, count }),
         spans().prop_map(|(first, count)| VerdictRecord::Skip { first, count }),
         spans().prop_map(|(first, count)| VerdictRecord::Settled { first, count }),
-        (any::<u64>(), missing()).prop_map(|(entry, missing)| VerdictRecord::Resume { entry: EntryId(entry), missing }),
+        (any::<u64>(), missing(), fronts()).prop_map(|(entry, missing, front)| VerdictRecord::Resume {
+            entry: EntryId(entry),
+            missing,
+            front
+        }),
         failures().prop_map(|(entry, code, detail)| VerdictRecord::Refuse { entry, code, detail }),
         failures().prop_map(|(entry, code, detail)| VerdictRecord::Failed { entry, code, detail }),
         (any::<u64>(), 0u64..1 << 62, 1u64..1 << 62).prop_map(|(entry, file_offset, length)| VerdictRecord::Again {
@@ -64,6 +77,6 @@ proptest! {
 #[test]
 fn overlapping_stretches_are_refused() {
     let mut bytes = Vec::new();
-    VerdictRecord::Resume { entry: EntryId(1), missing: vec![(0, 5), (4, 2)] }.encode(&mut bytes);
+    VerdictRecord::Resume { entry: EntryId(1), missing: vec![(0, 5), (4, 2)], front: None }.encode(&mut bytes);
     assert!(VerdictRecord::decode(&bytes).is_err());
 }

@@ -14,7 +14,7 @@ mod blocks;
 mod partial;
 mod proof;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use limosa_ranges::RangeSet;
@@ -26,7 +26,7 @@ use limosa_wire::layout::{Digest, MAX_CHUNKS, SourceIdentity};
 use self::blocks::Block;
 use self::partial::{Handle, JournalState};
 use super::bench::{Bench, Wait};
-use super::operation::{DestinationOutput, Partial};
+use super::operation::{DestinationOutput, Partial, Promise};
 use super::step::Step;
 use crate::content::Chunks;
 use crate::failure::Failure;
@@ -66,7 +66,7 @@ pub(super) struct LargeFile {
     /// Whether the other end was told to send it.
     wanted: bool,
     /// Chunks the other end was told to send, where not all.
-    promised: Option<Vec<(u64, u64)>>,
+    promised: Option<Promise>,
     end: Option<End>,
     /// Bytes placed that have not arrived.
     missing: u64,
@@ -91,6 +91,8 @@ pub(super) struct LargeFile {
     /// Chunks asked for again: what of them has to come.
     again: BTreeMap<u32, RangeSet>,
     repeats: BTreeMap<u32, u8>,
+    /// Chunks asked for again whose digests have not come anew.
+    undigested: BTreeSet<u32>,
     handle: Handle,
     journal: Option<JournalState>,
     /// Bytes written since the last sync was asked for.
@@ -132,6 +134,7 @@ impl LargeFile {
             verified: BTreeMap::new(),
             again: BTreeMap::new(),
             repeats: BTreeMap::new(),
+            undigested: BTreeSet::new(),
             handle: Handle::Closed,
             journal: None,
             unsynced: 0,
@@ -157,7 +160,7 @@ impl LargeFile {
     }
 
     /// The other end was told to send it: whole, or the chunks named.
-    pub(super) fn want(&mut self, promised: Option<Vec<(u64, u64)>>, bench: &mut Bench) -> Step {
+    pub(super) fn want(&mut self, promised: Option<Promise>, bench: &mut Bench) -> Step {
         self.wanted = true;
         self.promised = promised;
         self.advance(bench)
@@ -195,7 +198,7 @@ impl LargeFile {
 
     /// Whether nothing more comes: what is not covered is a hole.
     fn is_all_here(&self) -> bool {
-        self.end.is_some() && self.missing == 0 && self.again.is_empty()
+        self.end.is_some() && self.missing == 0 && self.again.is_empty() && self.undigested.is_empty()
     }
 
     /// Does all that can be done now.
@@ -252,7 +255,7 @@ impl LargeFile {
     /// What it costs to know this file, bytes of memory, roughly.
     pub(super) fn cost(&self) -> u64 {
         let digests = self.expected.len() + self.computed.len() + self.verified.len();
-        let pieces = self.covered.pieces() + self.promised.as_ref().map_or(0, Vec::len);
+        let pieces = self.covered.pieces() + self.promised.as_ref().map_or(0, |promise| promise.missing.len());
         (digests * 48 + pieces * 24 + self.blocks.len() * 64) as u64
     }
 

@@ -14,7 +14,7 @@ use limosa_wire::setup::{Durability, ResumeLevel};
 use super::super::bench::{Bench, Wait};
 use super::super::error::code_of_path;
 use super::super::operation::{
-    DestinationOutput, DestinationWork, Fate, OpenJournal, OpenPartial, Partial, PublishPartial, ResumeFrom,
+    DestinationOutput, DestinationWork, Earlier, Fate, OpenJournal, OpenPartial, Partial, PublishPartial, ResumeFrom,
 };
 use super::super::step::Step;
 use super::{Announced, LargeFile, chunk_number};
@@ -76,7 +76,8 @@ impl Announced {
             identity: self.identity,
             size,
         };
-        Ok(Some(ResumeFrom { partial, journal, header }))
+        let by_front = bench.options.by_front;
+        Ok(Some(ResumeFrom { partial, journal, header, by_front }))
     }
 }
 
@@ -126,8 +127,15 @@ impl LargeFile {
         let parents = bench.options.parents();
         let preallocate = self.about.size.filter(|size| self.missing == *size && self.furthest == *size);
         if let Some(from) = self.about.resume_from(bench)? {
-            let resume = bench.options.resume != ResumeLevel::None;
-            let journal = OpenJournal { path: from.journal, header: from.header, resume };
+            let promised = self.promised.as_ref().and_then(|promise| promise.front.clone());
+            let earlier = match (bench.options.resume, promised) {
+                (ResumeLevel::None, _) => Earlier::Nothing,
+                (_, Some(front)) => Earlier::Beginning(front),
+                // What was not promised would be sealed otherwise than what comes.
+                (_, None) if from.by_front => Earlier::Nothing,
+                (_, None) => Earlier::Any,
+            };
+            let journal = OpenJournal { path: from.journal, header: from.header, earlier };
             return Ok(OpenPartial { path: from.partial, journal: Some(journal), preallocate, parents });
         }
         let path = bench.options.names.unjournaled(&self.about.to, self.about.id);
@@ -176,7 +184,7 @@ impl LargeFile {
         }
         let Some(promised) = self.promised.take() else { return };
         let mut coming = RangeSet::new();
-        for (first, count) in &promised {
+        for (first, count) in &promised.missing {
             coming.insert(*first..first + count);
         }
         for chunk in 0..chunk_number(chunks.count()) {
@@ -192,6 +200,7 @@ impl LargeFile {
         let mut needed = RangeSet::new();
         needed.insert(bytes.clone());
         self.again.insert(chunk, needed);
+        self.undigested.insert(chunk);
         bench.verdicts.again(self.about.id, bytes.start, bytes.end - bytes.start);
     }
 

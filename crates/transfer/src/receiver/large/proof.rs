@@ -18,6 +18,7 @@ impl LargeFile {
     pub(in super::super) fn digests(&mut self, first: u64, digests: &[Digest], bench: &mut Bench) -> Step {
         for (chunk, digest) in (first..).zip(digests) {
             let chunk = chunk_number(chunk);
+            self.undigested.remove(&chunk);
             if self.failing.is_some() || self.publishing || self.verified.get(&chunk) == Some(digest) {
                 continue;
             }
@@ -35,7 +36,7 @@ impl LargeFile {
                 return step;
             }
         }
-        Step::Going
+        if self.end.is_some() { self.advance(bench) } else { Step::Going }
     }
 
     /// A block is on disk and has this digest.
@@ -160,6 +161,9 @@ impl LargeFile {
         }
         self.covered.remove(&bytes);
         self.again.insert(chunk, needed);
+        // It is read anew, and may be sealed otherwise: so is its digest.
+        self.expected.remove(&chunk);
+        self.undigested.insert(chunk);
         bench.verdicts.again(self.about.id, bytes.start, bytes.end - bytes.start);
         None
     }

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use limosa_storage::{
-    Attributes, Durability, ErrorKind, Metadata, Publish, Result, Staged, Store, StorePath, WriteFile, read_whole,
+    Attributes, Durability, ErrorKind, FollowLinks, Metadata, Publish, ReadFile, Result, Staged, Store, StorePath,
+    WriteFile, read_whole,
 };
 use limosa_wire::Code;
+use limosa_wire::front::{FRONT, Front};
 use limosa_wire::layout::Digest;
 use limosa_wire::setup::Overwrite;
 use limosa_wire::verdict::MAX_MISSING;
 
 use super::super::operation::{
-    DestinationOutput, Fate, Inspect, Inspection, Journal, OpenJournal, OpenPartial, Partial, PublishPartial,
-    ResumeFrom,
+    DestinationOutput, Earlier, Fate, Inspect, Inspection, Journal, OpenJournal, OpenPartial, Partial, Promise,
+    PublishPartial, ResumeFrom,
 };
 use super::{find, forget, sync_name, with_parents};
 use crate::failure::Failure;
@@ -89,7 +91,20 @@ pub(super) fn inspect(store: &dyn Store, inspect: &Inspect) -> Result<Inspection
     if held.is_empty() || !holds(store, from, &held)? {
         return Ok(Inspection::Take);
     }
-    Ok(Inspection::Resume(missing_chunks(&held, from.header.chunks())))
+    let missing = missing_chunks(&held, from.header.chunks());
+    if !from.by_front {
+        return Ok(Inspection::Resume(Promise { missing, front: None }));
+    }
+    let file = store.open(&from.partial, FollowLinks::No).ok();
+    let front = file.filter(|_| held.contains_key(&0)).and_then(|file| front_of(&*file));
+    Ok(front.map_or(Inspection::Take, |front| Inspection::Resume(Promise { missing, front: Some(front) })))
+}
+
+/// How a partial file begins, if that can be told.
+fn front_of(file: &dyn ReadFile) -> Option<Front> {
+    let mut bytes = vec![0; FRONT];
+    let read = file.read_at(0, &mut bytes).ok()?;
+    Front::of(&bytes[..read])
 }
 
 /// What follows from what stands there; `None` if it may be replaced.
@@ -206,13 +221,18 @@ fn open_journaled(store: &dyn Store, open: &OpenPartial, plan: &OpenJournal) -> 
 /// The partial file of an earlier session and its journal, if both are there
 /// and fit; under the journal's lock.
 fn resumable(store: &dyn Store, path: &StorePath, plan: &OpenJournal) -> Result<Option<(Arc<dyn WriteFile>, Replay)>> {
-    if !plan.resume {
+    if plan.earlier == Earlier::Nothing {
         return Ok(None);
     }
     let Some(replay) = read_journal(store, &plan.path, &plan.header)? else { return Ok(None) };
     let Some(file) = reopen(store, path)? else { return Ok(None) };
     let long_enough = file.metadata()?.size >= end_of(&replay.held, &plan.header);
-    Ok((long_enough && !replay.held.is_empty()).then_some((file, replay)))
+    let begins_so = match &plan.earlier {
+        Earlier::Nothing => false,
+        Earlier::Any => true,
+        Earlier::Beginning(front) => replay.held.contains_key(&0) && front_of(&*file).as_ref() == Some(front),
+    };
+    Ok((begins_so && long_enough && !replay.held.is_empty()).then_some((file, replay)))
 }
 
 /// Opens a partial file to go on writing it; `None` if it is gone or out of
