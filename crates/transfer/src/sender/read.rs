@@ -306,7 +306,10 @@ impl Sender {
         let Some(reading) = self.readings.get_mut(&owner) else { return };
         reading.handle = Handle::Done;
         if reading.purpose == Purpose::First {
-            let outcome = Outcome::Complete { root: reading.root() };
+            // A chunk that is sealed once more has another digest, and the file
+            // another root.
+            let root = reading.root().filter(|_| self.config.nature == Nature::Stored);
+            let outcome = Outcome::Complete { root };
             let final_size = reading.subject.chunks.size();
             self.layout.put(&LayoutRecord::End { entry: reading.subject.entry, final_size, outcome });
         }

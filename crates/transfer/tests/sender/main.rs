@@ -2,6 +2,7 @@
 
 mod line;
 mod peer;
+mod sealed;
 mod trees;
 
 use limosa_ranges::RangeSet;
