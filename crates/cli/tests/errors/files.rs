@@ -64,10 +64,23 @@ pub const CASES: &[Case] = &[
         "FILE is larger than 100 blocks",
         large_download,
     ),
+    Case::command(
+        Code::AT_REST_KEY,
+        "limosa send FILE HOST:",
+        "the user has `seal-at-rest = \"main\"`, and the server no key `main`",
+        no_master_key,
+    ),
 ];
 
 /// More bytes than a sender reads ahead: for a while it has not seen the end.
 const HUGE: usize = 90_000_000;
+
+fn no_master_key(scene: &mut Scene) -> Option<Finished> {
+    let _server = scene.limosad()?;
+    scene.set("seal-at-rest = \"main\"");
+    scene.file("FILE", 1000);
+    Some(scene.run())
+}
 
 fn small_download(scene: &mut Scene) -> Option<Finished> {
     download(scene, 1000)
