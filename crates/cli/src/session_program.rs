@@ -11,7 +11,7 @@ use limosa_seal::negotiation::SuitePolicy;
 use limosa_session::{Outcome, ServerPorts, StartError, Terms, program, takeover};
 use limosa_storage::StorePath;
 use limosa_storage::local::{Confinement, LocalStore};
-use limosa_wire::setup::{Durability, RatePolicy};
+use limosa_wire::setup::{ContentProtection, Durability, RatePolicy};
 use limosa_wire::{Code, Rate};
 
 use crate::arguments::SessionArguments;
@@ -49,6 +49,7 @@ fn terms(umask: u32) -> Result<Terms, (Code, String)> {
         rate_cap: Rate::UNLIMITED,
         policies: RatePolicy::ALL.to_vec(),
         durability_floor: Durability::None,
+        content: ContentProtection::None,
         timeout: TIMEOUT,
         user: rustix::process::getuid().as_raw().to_be_bytes().to_vec(),
         reached: reached(),

@@ -265,3 +265,24 @@ fn without_the_passphrase_of_the_first_attempt_an_upload_starts_afresh_if_told_t
     get(&lab, &remote, "another").arg(remote.place(&lab, "in/large.aspera-env")).arg("back").succeed();
     assert!(fs::read(lab.here().join("back")).unwrap() == content);
 }
+
+#[test]
+fn a_passphrase_is_neither_said_nor_shown() {
+    const WORD: &str = "unsayable-4711-word";
+    let lab = Lab::new();
+    let Some(remote) = Remote::start(Kind::Embedded, &lab) else { return };
+    fs::write(lab.here().join("large"), Random::new(2).bytes(8 << 20)).unwrap();
+    let sent = send(&lab, &remote, WORD).args(["--json", "-vv", "--rate", "100m", "large"]);
+    let mut running = sent.arg(remote.place(&lab, "in/")).spawn();
+    running.wait_for(|event| event["event"] == "opened").unwrap();
+    let arguments = fs::read(format!("/proc/{}/cmdline", running.process().number())).unwrap();
+    assert!(holds(&arguments, b"--file-crypt") && !holds(&arguments, WORD.as_bytes()));
+    let sent = running.finish();
+    let fetched = get(&lab, &remote, WORD).args(["--json", "-vv"]).arg(remote.place(&lab, "in/")).arg("out/").succeed();
+    let wrong = get(&lab, &remote, "other").args(["--json", "-vv"]).arg(remote.place(&lab, "in/")).arg("bad/").run();
+    for said in [sent, fetched, wrong] {
+        assert!(!said.lines.iter().any(|line| line.contains(WORD)) && !said.errors.contains(WORD), "{said}");
+    }
+    let told = files(&lab.path("state")).into_iter().chain([lab.path("limosad.log")]);
+    assert!(told.into_iter().all(|file| !holds(&fs::read(file).unwrap(), WORD.as_bytes())));
+}

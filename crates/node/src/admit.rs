@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limosa_policy::{
-    Authorization, CipherFloor, CipherModes, Denied, DurabilityFloor, Identity, NotValidated, PolicyCeiling, Settings,
-    Wish,
+    Authorization, CipherFloor, CipherModes, ContentPassphrase, ContentProtection, Denied, DurabilityFloor, Identity,
+    NotValidated, PolicyCeiling, Settings, Wish,
 };
 use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::MasterKeyId;
@@ -16,7 +16,7 @@ use limosa_seal::module::Module;
 use limosa_seal::negotiation::{ModeChange, SuitePolicy};
 use limosa_session::Terms;
 use limosa_storage::{Confinement, ErrorKind, LocalStore, Store, StorePath};
-use limosa_wire::setup::{Direction, Durability, RatePolicy, Refusal, Request, Suite, SuiteMode};
+use limosa_wire::setup::{self, Direction, Durability, RatePolicy, Refusal, Request, Suite, SuiteMode};
 use limosa_wire::{Code, Rate};
 
 use crate::master_keys::KeySources;
@@ -90,6 +90,7 @@ pub(crate) async fn terms(
         rate_cap: Rate::from_bits_per_second(permitted.rate_cap()),
         policies: policies_up_to(permitted.policy_ceiling()),
         durability_floor: durability(permitted.durability_floor()),
+        content: content(permitted),
         timeout: Duration::from_secs(permitted.session_timeout().into()),
         user: permitted.identity().user().as_str().as_bytes().to_vec(),
         reached,
@@ -190,6 +191,15 @@ const fn modes(modes: CipherModes) -> &'static [SuiteMode] {
         CipherModes::Cfb => &[SuiteMode::Cfb],
         CipherModes::Any => &[SuiteMode::Gcm, SuiteMode::Cfb, SuiteMode::Unencrypted],
         CipherModes::None => &[SuiteMode::Unencrypted],
+    }
+}
+
+/// The weakest protection of content that is accepted.
+fn content(permitted: &Authorization) -> setup::ContentProtection {
+    match (permitted.content_protection(), permitted.content_passphrase()) {
+        (ContentProtection::Optional, _) => setup::ContentProtection::None,
+        (ContentProtection::Required, ContentPassphrase::Any) => setup::ContentProtection::Sealed,
+        (ContentProtection::Required, ContentPassphrase::Strong) => setup::ContentProtection::SealedStrongly,
     }
 }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use limosa_seal::envelope::MasterKeyId;
 
 use crate::fips::FipsMode;
-use crate::settings::{CipherFloor, CipherModes, DurabilityFloor, PolicyCeiling, Settings};
+use crate::settings::{
+    CipherFloor, CipherModes, ContentPassphrase, ContentProtection, DurabilityFloor, PolicyCeiling, Settings,
+};
 use crate::user::Identity;
 
 /// What a request asks for, in the terms of a decision.
@@ -63,6 +65,7 @@ pub struct Authorization {
     cipher_strict: bool,
     fips: FipsMode,
     durability_floor: DurabilityFloor,
+    content: (ContentProtection, ContentPassphrase),
     session_timeout: u32,
     seal_at_rest: Option<MasterKeyId>,
 }
@@ -103,6 +106,7 @@ impl Authorization {
             cipher_strict: settings.cipher_strict.value,
             fips: settings.fips.value,
             durability_floor: settings.durability_floor.value,
+            content: (settings.content_protection.value, settings.content_protection_passphrase.value),
             session_timeout: settings.session_timeout.value,
             seal_at_rest: settings.seal_at_rest.value.0.clone(),
         })
@@ -172,6 +176,18 @@ impl Authorization {
     #[must_use]
     pub fn durability_floor(&self) -> DurabilityFloor {
         self.durability_floor
+    }
+
+    /// Whether uploads must be encrypted by the client.
+    #[must_use]
+    pub fn content_protection(&self) -> ContentProtection {
+        self.content.0
+    }
+
+    /// For which passphrases, if they must.
+    #[must_use]
+    pub fn content_passphrase(&self) -> ContentPassphrase {
+        self.content.1
     }
 
     /// How long the session outlives silence, seconds.

@@ -25,6 +25,7 @@ pub use fips::{FipsMode, NotValidated};
 pub use group::Group;
 pub use name::{GroupName, InvalidGroupName, InvalidUserName, UserName};
 pub use settings::{
-    CipherFloor, CipherModes, DurabilityFloor, Origin, PolicyCeiling, SealAtRest, Settings, SettingsLayer, Sourced,
+    CipherFloor, CipherModes, ContentPassphrase, ContentProtection, DurabilityFloor, Origin, PolicyCeiling, SealAtRest,
+    Settings, SettingsLayer, Sourced,
 };
 pub use user::{Identity, Method, PublicKey, UserRecord};

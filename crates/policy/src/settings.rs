@@ -60,6 +60,28 @@ pub enum DurabilityFloor {
     Strict,
 }
 
+/// Whether uploads must be encrypted by the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContentProtection {
+    /// As the client likes.
+    #[default]
+    Optional,
+    /// They must.
+    Required,
+}
+
+/// For which passphrases uploads that must be encrypted may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContentPassphrase {
+    /// Any.
+    #[default]
+    Any,
+    /// Those that are hard to guess, by what the client says.
+    Strong,
+}
+
 /// How much of a line a rate policy takes from others, and the most of it that
 /// is permitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -206,6 +228,10 @@ settings! {
     fips: FipsMode = FipsMode::default();
     /// Weakest durability of uploads.
     durability_floor: DurabilityFloor = DurabilityFloor::default();
+    /// Whether uploads must be encrypted by the client.
+    content_protection: ContentProtection = ContentProtection::default();
+    /// For which passphrases, if they must.
+    content_protection_passphrase: ContentPassphrase = ContentPassphrase::default();
     /// The master key that seals new files at rest.
     seal_at_rest: SealAtRest = SealAtRest::default();
     /// Sessions of one user at a time.

@@ -13,7 +13,7 @@ use limosa_transfer::job::{Permitted, law_of};
 use limosa_transfer::receiver::{Destination, PartialNames, ReceiverOptions, Survey, code_of_path};
 use limosa_transfer::sender::{SenderConfig, Source};
 use limosa_transport::Config;
-use limosa_wire::setup::{Answer, Direction, Durability, RatePolicy, Request, UdpEndpoint};
+use limosa_wire::setup::{Answer, ContentProtection, Direction, Durability, RatePolicy, Request, UdpEndpoint};
 use limosa_wire::{Code, Rate};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -42,6 +42,8 @@ pub struct Terms {
     pub policies: Vec<RatePolicy>,
     /// Weakest durability given to uploads.
     pub durability_floor: Durability,
+    /// Weakest protection of uploaded content that is accepted.
+    pub content: ContentProtection,
     /// How long the session outlives silence.
     pub timeout: Duration,
     /// Names the user of partial files.
@@ -105,6 +107,7 @@ async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version:
     if request.policy == RatePolicy::Fixed && request.rate.is_none() {
         return Err(Failure::new(Code::FIXED_NEEDS_RATE));
     }
+    admit_content(request, terms)?;
     let suite = negotiate(terms.algorithms, &terms.suites, &request.suites).map_err(|refusal| refused(&refusal))?;
     let algorithm = terms
         .algorithms
@@ -117,7 +120,11 @@ async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version:
             let survey = survey(request, terms).await?;
             let fresh = survey.fresh();
             let names = PartialNames::new(&terms.user, request.transfer);
-            let options = ReceiverOptions::new(survey, request.source_count, names, algorithm);
+            let mut options = ReceiverOptions::new(survey, request.source_count, names, algorithm);
+            if terms.content != ContentProtection::None {
+                // Whatever the client says of them.
+                options = options.taking_envelopes_only();
+            }
             (jobs::receiver(options, request, durability, fresh, terms.umask)?, fresh)
         }
         Direction::Download => {
@@ -145,6 +152,21 @@ async fn prepare(request: &Request, terms: &Terms, ports: &ServerPorts, version:
     let config =
         Config::server(place.session, seed).with_rate(law_of(answer.policy), limits).with_timeout(terms.timeout);
     Ok(Prepared { answer, place, job, suite, config })
+}
+
+/// Refuses uploads whose content is protected less than it must be.
+fn admit_content(request: &Request, terms: &Terms) -> Result<(), Failure> {
+    let refuse = |code, why: &str| Failure::because(code, why);
+    match (request.direction, request.protection) {
+        (Direction::Upload, protection) if protection >= terms.content => Ok(()),
+        (Direction::Upload, ContentProtection::None) => {
+            Err(refuse(Code::CONTENT_PROTECTION_REQUIRED, "Server requires content protection"))
+        }
+        (Direction::Upload, _) => {
+            Err(refuse(Code::CONTENT_PASSPHRASE_WEAK, "Server requires stronger content protection passphrase"))
+        }
+        (Direction::Download, _) => Ok(()),
+    }
 }
 
 /// A refusal by its code.

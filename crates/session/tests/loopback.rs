@@ -67,6 +67,7 @@ fn terms(root: &Path) -> Terms {
         rate_cap: Rate::UNLIMITED,
         policies: RatePolicy::ALL.to_vec(),
         durability_floor: Durability::None,
+        content: ContentProtection::None,
         timeout: Duration::from_secs(20),
         user: b"ada".to_vec(),
         reached: Some(Ipv4Addr::LOCALHOST.into()),
@@ -267,6 +268,29 @@ async fn a_server_may_slow_a_client_down_but_not_drive_it() {
         let (client, server) = run_both(up, terms(&there), PORTS, |_| {}, order).await;
         assert_eq!((client.code, server.code), (code, code), "{policy:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_only_says_its_files_are_encrypted_brings_none_in() {
+    let (_folder, [here, there]) = roots(["here/tree", "there"]);
+    let envelope = [&limosa_seal::envelope::MAGIC[..], &[1; 100]].concat();
+    let large = vec![7; 3 << 20];
+    let larger = [envelope.clone(), large.clone()].concat();
+    let files =
+        [("empty", &b""[..]), ("small", b"words"), ("large", &large), ("sealed", &envelope), ("larger", &larger)];
+    files.iter().for_each(|(name, bytes)| fs::write(here.join(name), bytes).unwrap());
+    let sources = vec![Source::contents(StorePath::root())];
+    let request = Request { protection: ContentProtection::Sealed, ..request(Direction::Upload, &["in/"]) };
+    let up = plan(&here, Request { source_count: 2, ..request }, ClientJob::Upload(sources));
+    let terms = Terms { content: ContentProtection::Sealed, ..terms(&there) };
+    let (client, _) = run(up, terms, |_| {}).await;
+    assert_eq!((client.code, client.summary.failed, client.summary.settled), (Code::SOME_FAILED, 3, 2), "{client:?}");
+    let mut names: Vec<_> = fs::read_dir(there.join("in"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["larger", "sealed"], "and nothing under way is left");
 }
 
 /// How both ends come out of a set-up that is refused.

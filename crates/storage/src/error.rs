@@ -62,6 +62,8 @@ pub enum ErrorKind {
     WrongPassphrase,
     /// None of the keys at hand opens the encrypted file.
     NoFittingKey,
+    /// The file is not encrypted, and must be.
+    Unprotected,
     /// The file was encrypted by a version that is to come.
     LaterEnvelope,
     /// Anything else; the cause says what.
@@ -94,6 +96,7 @@ impl ErrorKind {
             Self::Damaged => "the sealed file is damaged, cut short or was changed",
             Self::WrongPassphrase => "wrong passphrase",
             Self::NoFittingKey => "none of the given keys opens it",
+            Self::Unprotected => "it is not encrypted",
             Self::LaterEnvelope => "it was encrypted by a newer version",
             Self::Io => "input/output error",
         }

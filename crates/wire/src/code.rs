@@ -114,6 +114,8 @@ codes! {
     CIPHER_TOO_STRONG = 408, 13, false, "the server takes only sessions without encryption", "use --cipher none if the content may be seen by others, or ask the administrator";
     CIPHER_NOT_APPROVED = 409, 13, false, "this cipher is not approved, and this end is held to approved ones", "choose an AES cipher with --cipher";
     PEER_APPROVED_ONLY = 410, 13, false, "the server is held to approved ciphers, and this one is not", "choose an AES cipher with --cipher";
+    CONTENT_PROTECTION_REQUIRED = 411, 13, false, "the server takes only files that the client encrypts", "use --file-crypt encrypt";
+    CONTENT_PASSPHRASE_WEAK = 412, 13, false, "the server requires a passphrase for encrypted files that is harder to guess", "use eight characters or more, with a letter, a digit and something else, or --recipient without a passphrase";
     PEER_NOT_APPROVED = 415, 13, false, "the server serves only clients that use approved algorithms alone", "use --fips on";
 
     NOT_FOUND = 500, 4, false, "no such file or directory", "check the path";

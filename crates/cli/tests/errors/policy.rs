@@ -76,6 +76,18 @@ pub const CASES: &[Case] = &[
         "a server is held to approved algorithms, as by `fips = \"on\"`, and asked for none",
     ),
     Case::command(
+        Code::CONTENT_PROTECTION_REQUIRED,
+        "limosa send FILE HOST:",
+        "the user has `content-protection = \"required\"`",
+        content_protection_required,
+    ),
+    Case::command(
+        Code::CONTENT_PASSPHRASE_WEAK,
+        "limosa send --file-crypt encrypt --passphrase-file WORD FILE HOST:",
+        "WORD holds three characters; the user has `content-protection = \"required\"`, `content-protection-passphrase = \"strong\"`",
+        content_passphrase_weak,
+    ),
+    Case::command(
         Code::PEER_NOT_APPROVED,
         "limosa send FILE HOST:",
         "the user has `fips = \"required\"`",
@@ -145,6 +157,23 @@ fn cipher_too_strong(scene: &mut Scene) -> Option<Finished> {
     scene.set("cipher-modes = \"none\"");
     let finished = without_host(scene)?;
     says(&finished, "client requests stronger encryption than server allows");
+    Some(finished)
+}
+
+fn content_protection_required(scene: &mut Scene) -> Option<Finished> {
+    let _server = scene.limosad()?;
+    scene.set("content-protection = \"required\"");
+    let finished = without_host(scene)?;
+    says(&finished, "Server requires content protection");
+    Some(finished)
+}
+
+fn content_passphrase_weak(scene: &mut Scene) -> Option<Finished> {
+    let _server = scene.limosad()?;
+    scene.set("content-protection = \"required\"\ncontent-protection-passphrase = \"strong\"");
+    scene.file("WORD", 3);
+    let finished = without_host(scene)?;
+    says(&finished, "Server requires stronger content protection passphrase");
     Some(finished)
 }
 

@@ -14,6 +14,10 @@ impl Process {
         Self(number.expect("a process's number"))
     }
 
+    pub fn number(self) -> i32 {
+        self.0.as_raw_pid()
+    }
+
     /// Ends it at once; one that is gone already is none to end.
     pub fn kill(self) {
         let _ = kill_process(self.0, Signal::KILL);

@@ -272,6 +272,8 @@ pub struct PublishPartial {
     pub(super) size: u64,
     pub(super) attributes: Attributes,
     pub(super) publish: Publish,
+    /// Whether it must be an envelope.
+    pub(super) envelopes_only: bool,
     /// What becomes of the partial file if it cannot be published.
     pub(super) otherwise: Fate,
 }

@@ -50,6 +50,7 @@ pub struct ReceiverOptions {
     pub(super) lock_patience: Duration,
     pub(super) admission: Admission,
     pub(super) by_front: bool,
+    pub(super) envelopes_only: bool,
 }
 
 impl ReceiverOptions {
@@ -76,6 +77,7 @@ impl ReceiverOptions {
             lock_patience: Duration::from_secs(10),
             admission: Admission::default(),
             by_front: false,
+            envelopes_only: false,
         }
     }
 
@@ -155,6 +157,13 @@ impl ReceiverOptions {
     #[must_use]
     pub fn continuing_by_front(mut self) -> Self {
         self.by_front = true;
+        self
+    }
+
+    /// Publishes no file that does not begin as one encrypted by its sender.
+    #[must_use]
+    pub fn taking_envelopes_only(mut self) -> Self {
+        self.envelopes_only = true;
         self
     }
 

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use limosa_ranges::RangeSet;
+use limosa_seal::envelope::MAGIC;
 use limosa_storage::{self as storage, StorageError, StorePath};
 use limosa_wire::layout::Digest;
 use limosa_wire::{Code, EntryId};
@@ -160,6 +161,11 @@ impl WholeFile {
             if let Some(hole) = bytes.get_mut(in_memory(&gap)) {
                 hole.fill(0);
             }
+        }
+        if bench.options.envelopes_only && !bytes.starts_with(&MAGIC) {
+            bench.memory.discard(self.size);
+            let detail = "the file is not encrypted";
+            return self.fail(Failure::because(Code::CONTENT_PROTECTION_REQUIRED, detail), bench);
         }
         self.needed = std::mem::take(&mut self.covered);
         self.writing = true;

@@ -322,6 +322,7 @@ impl LargeFile {
             size,
             attributes: self.about.attributes,
             publish: bench.options.publish(),
+            envelopes_only: bench.options.envelopes_only,
             otherwise: if self.about.is_journaled() { Fate::Keep(self.records()) } else { Fate::Remove },
         };
         self.ask(Wait::Published, 0, DestinationWork::PublishPartial(Box::new(publish)), bench);

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use limosa_seal::envelope::MAGIC;
 use limosa_storage::{
-    Attributes, Durability, ErrorKind, FollowLinks, Metadata, Publish, ReadFile, Result, Staged, Store, StorePath,
-    WriteFile, read_whole,
+    Attributes, Durability, ErrorKind, FollowLinks, Metadata, Operation, Publish, ReadFile, Result, Staged,
+    StorageError, Store, StorePath, WriteFile, read_whole,
 };
 use limosa_wire::Code;
 use limosa_wire::front::{FRONT, Front};
@@ -37,7 +38,11 @@ pub(super) fn checkpoint(partial: &Partial, records: &[u8]) -> Result<()> {
 }
 
 pub(super) fn publish(store: &dyn Store, request: PublishPartial) -> Result<()> {
-    let PublishPartial { partial, to, size, attributes, publish, otherwise } = request;
+    let PublishPartial { partial, to, size, attributes, publish, envelopes_only, otherwise } = request;
+    if envelopes_only && !begins_as_envelope(&*partial.file)? {
+        let _ = close(store, &partial, &Fate::Remove);
+        return Err(StorageError::new(ErrorKind::Unprotected, Operation::Publish, &to));
+    }
     name_partial(store, &partial, &to, size, &attributes, publish).inspect_err(|_| {
         // It may have got a name all the same: then there is nothing to continue.
         let is_gone = matches!(find(store, &partial.path), Ok(None));
@@ -47,6 +52,11 @@ pub(super) fn publish(store: &dyn Store, request: PublishPartial) -> Result<()> 
         forget(store, &journal.path);
     }
     Ok(())
+}
+
+fn begins_as_envelope(file: &dyn ReadFile) -> Result<bool> {
+    let mut magic = [0; MAGIC.len()];
+    Ok(file.read_at(0, &mut magic)? == magic.len() && magic == MAGIC)
 }
 
 fn name_partial(
