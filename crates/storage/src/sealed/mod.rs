@@ -18,6 +18,7 @@
 //!   memory. Bookkeeping alone.
 //! * `pieces`: what waits of one segment.
 //! * `writer`: a file that is written.
+//! * `handle`: what those who write it hold.
 //! * `plain`: a file that is written and not sealed.
 //! * `open_files`: the files that are open for writing, so that whoever asks by
 //!   name hears what their writers know.
@@ -25,6 +26,7 @@
 //! * `rewrap`: another master key for files that are there.
 
 mod cipher;
+mod handle;
 mod keys;
 mod ledger;
 mod open_files;

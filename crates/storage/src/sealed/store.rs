@@ -5,12 +5,13 @@ use std::sync::Arc;
 use limosa_seal::envelope::{Envelope, EnvelopeError, PREAMBLE};
 
 use super::cipher::Cipher;
+use super::handle::SealedHandle;
 use super::keys::MasterKeys;
 use super::open_files::{FileId, OpenFiles};
 use super::plain::PlainFile;
 use super::reader::SealedReader;
 use super::recognize::{SHORTEST, content_length, failure, header, sealed_start};
-use super::writer::{Holes, SealedFile, SealedHandle, Settle};
+use super::writer::{Holes, SealedFile, Settle};
 use crate::contract::{
     AppendFile, Capabilities, Cursor, FollowLinks, LockGuard, Page, Publish, ReadFile, Space, Staged, Store, WriteFile,
 };

@@ -29,13 +29,12 @@ use limosa_seal::envelope::{End, EnvelopeError, Form, HEAD, SegmentNumber};
 
 use super::cipher::Cipher;
 use super::ledger::{Before, Ledger, Segments};
-use super::open_files::{FileId, OpenFiles};
 use super::pieces::Pieces;
 use super::reader::{Extents, last_segment, length_of, parts};
 use super::recognize::{failure, within};
 use crate::contract::{ReadFile, WriteFile};
 use crate::error::{ErrorKind, Operation, Result, StorageError};
-use crate::metadata::{Attributes, Metadata};
+use crate::metadata::Metadata;
 
 /// How far a file is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +57,8 @@ pub(super) enum Holes {
 /// What all handles of one file share.
 #[derive(Debug)]
 pub(super) struct SealedFile {
-    file: Arc<dyn WriteFile>,
-    cipher: Cipher,
+    pub(super) file: Arc<dyn WriteFile>,
+    pub(super) cipher: Cipher,
     shape: RwLock<()>,
     ledger: Mutex<Ledger>,
     /// Told when a segment is not busy any more.
@@ -106,7 +105,8 @@ impl SealedFile {
         Self { file, cipher, shape: RwLock::default(), ledger: Mutex::new(ledger), stored: Condvar::new() }
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    /// What is known of the file, for as long as nobody else looks.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // Whole after every step, also of a thread that panicked.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,7 +266,8 @@ impl SealedFile {
         }
     }
 
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+    /// See [`WriteFile::write_at`].
+    pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let end = offset.checked_add(bytes.len() as u64);
         self.check_length(Operation::Write, end)?;
         let _shared = self.shape.read().unwrap_or_else(PoisonError::into_inner);
@@ -277,12 +278,13 @@ impl SealedFile {
     }
 
     /// How long the stored file of this content is.
-    fn check_length(&self, operation: Operation, content: Option<u64>) -> Result<u64> {
+    pub(super) fn check_length(&self, operation: Operation, content: Option<u64>) -> Result<u64> {
         let stored = content.and_then(|content| self.cipher.stored_length(content));
         stored.ok_or_else(|| StorageError::new(ErrorKind::TooLarge, operation, self.cipher.path()))
     }
 
-    fn truncate(&self, length: u64) -> Result<()> {
+    /// See [`WriteFile::truncate`].
+    pub(super) fn truncate(&self, length: u64) -> Result<()> {
         self.check_length(Operation::Truncate, Some(length))?;
         self.settled(Settle::Content, |ledger| {
             if length >= ledger.length {
@@ -319,14 +321,16 @@ impl SealedFile {
         self.cipher.load_as(&*self.file, stood, segment)
     }
 
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+    /// See [`ReadFile::read_at`].
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         self.settled(Settle::Content, |ledger| {
             let extents = Extents { cipher: &self.cipher, length: ledger.length };
             extents.read_at(offset, buffer, |number, segment| self.load(ledger, number, segment).map(drop))
         })
     }
 
-    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>> {
+    /// See [`ReadFile::next_data`].
+    pub(super) fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>> {
         self.settled(Settle::Content, |ledger| {
             let extents = Extents { cipher: &self.cipher, length: ledger.length };
             extents.next_data(&*self.file, offset, |number, segment| self.load(ledger, number, segment))
@@ -416,79 +420,4 @@ fn has_head(file: &dyn ReadFile, place: u64) -> Result<bool> {
     let mut head = [0; HEAD];
     let read = file.read_at(place, &mut head)?;
     Ok(head[..read].iter().any(|byte| *byte != 0))
-}
-
-/// One handle of a file; the last one to go leaves it settled.
-#[derive(Debug)]
-pub(super) struct SealedHandle {
-    file: Arc<SealedFile>,
-    open: Arc<OpenFiles>,
-    id: FileId,
-}
-
-impl SealedHandle {
-    pub(super) fn new(file: Arc<SealedFile>, open: &Arc<OpenFiles>, id: FileId) -> Self {
-        Self { file, open: open.clone(), id }
-    }
-}
-
-impl Drop for SealedHandle {
-    fn drop(&mut self) {
-        if let Err(error) = self.file.settle(Settle::Content) {
-            // Nobody was promised anything: who needs to know has synced.
-            tracing::debug!(path = %self.file.cipher.path(), %error, "a file was let go unfinished");
-        }
-        self.open.leave(self.id, &self.file);
-    }
-}
-
-#[deny(clippy::missing_trait_methods)]
-impl ReadFile for SealedHandle {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        self.file.read_at(offset, buffer)
-    }
-
-    fn metadata(&self) -> Result<Metadata> {
-        self.file.metadata()
-    }
-
-    fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>> {
-        self.file.next_data(offset)
-    }
-}
-
-#[deny(clippy::missing_trait_methods)]
-impl WriteFile for SealedHandle {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.file.write_at(offset, bytes)
-    }
-
-    fn expect_length(&self, length: u64) {
-        self.file.ledger().expected = Some(length);
-    }
-
-    fn truncate(&self, length: u64) -> Result<()> {
-        self.file.truncate(length)
-    }
-
-    fn preallocate(&self, length: u64) -> Result<()> {
-        let stored = self.file.check_length(Operation::Preallocate, Some(length))?;
-        if length == 0 { Ok(()) } else { self.file.file.preallocate(stored) }
-    }
-
-    fn sync_data(&self) -> Result<()> {
-        self.file.settle(Settle::Content)?;
-        self.file.file.sync_data()
-    }
-
-    fn sync_all(&self) -> Result<()> {
-        self.file.settle(Settle::Whole)?;
-        self.file.file.sync_all()
-    }
-
-    fn set_attributes(&self, attributes: &Attributes) -> Result<()> {
-        // First, since storing what waits would set the time again.
-        self.file.settle(Settle::Content)?;
-        self.file.file.set_attributes(attributes)
-    }
 }
