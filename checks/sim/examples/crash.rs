@@ -5,6 +5,7 @@
 //! cargo run --release -p limosa-sim --example crash -- 1000 --from 500 # seeds 500 to 1499
 //! cargo run --release -p limosa-sim --example crash -- --seed 4711     # one seed, with its plan
 //! cargo run --release -p limosa-sim --example crash -- --sealed 1000   # the receiver seals its files at rest
+//! cargo run --release -p limosa-sim --example crash -- --protected 1000 # the sender seals them; or both
 //! ```
 //!
 //! Each seed is a tree, a line and one to three interruptions: power loss or
@@ -24,14 +25,24 @@ const SHOWN: usize = 20;
 
 fn main() -> ExitCode {
     let mut given: Vec<String> = std::env::args().skip(1).collect();
-    let before = given.len();
-    given.retain(|argument| argument != "--sealed");
-    let plan = if given.len() < before { |seed| CrashPlan::draw(seed).sealed() } else { CrashPlan::draw };
+    let mut taken = |word: &str| {
+        let before = given.len();
+        given.retain(|argument| argument != word);
+        given.len() < before
+    };
+    let plan: fn(u64) -> CrashPlan = match (taken("--sealed"), taken("--protected")) {
+        (false, false) => CrashPlan::draw,
+        (true, false) => |seed| CrashPlan::draw(seed).sealed(),
+        (false, true) => |seed| CrashPlan::draw(seed).protected(),
+        (true, true) => |seed| CrashPlan::draw(seed).protected().sealed(),
+    };
     match arguments(given.into_iter()) {
         Some((seeds, true)) => show(plan(seeds.start)),
         Some((seeds, false)) => run_all(seeds, plan),
         None => {
-            eprintln!("usage: crash [--sealed] COUNT [--from SEED] | crash [--sealed] --seed SEED");
+            eprintln!(
+                "usage: crash [--sealed] [--protected] COUNT [--from SEED] | crash [--sealed] [--protected] --seed SEED"
+            );
             ExitCode::from(2)
         }
     }

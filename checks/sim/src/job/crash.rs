@@ -16,7 +16,7 @@ use limosa_wire::{Code, Rate};
 
 use super::at_rest::{AtRest, Traces};
 use super::tree::{self, Tree};
-use super::{DESTINATION, SOURCE, Session, TransferPlan, path};
+use super::{DESTINATION, SOURCE, Session, TransferPlan, path, protecting};
 use crate::disk::{Disk, Speed};
 use crate::line::Side;
 use crate::link::{Bursts, LinkSettings, Reordering};
@@ -182,6 +182,23 @@ impl CrashPlan {
         self.transfer.at_rest = AtRest::Sealed;
         self
     }
+
+    /// What to tell the example `crash` besides the seed.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let sealed = if self.transfer.at_rest == AtRest::Sealed { "--sealed " } else { "" };
+        let protected = if self.transfer.protected { "--protected " } else { "" };
+        format!("{sealed}{protected}--seed ")
+    }
+
+    /// The same with files that are sealed as they are sent, into a destination
+    /// where nothing stands.
+    #[must_use]
+    pub fn protected(mut self) -> Self {
+        self.transfer.protected = true;
+        self.older = false;
+        self
+    }
 }
 
 fn draw_links(large: bool, random: &mut Random) -> (LinkSettings, LinkSettings) {
@@ -289,9 +306,9 @@ impl Run {
             disk.settle();
             disk.set_speed(Speed::SOLID_STATE);
         }
-        let traces = match plan.transfer.at_rest {
-            AtRest::Clear => Traces::default(),
-            AtRest::Sealed => Traces::of(&source, &path(SOURCE)).expect("the tree is there"),
+        let traces = match (plan.transfer.at_rest, plan.transfer.protected) {
+            (AtRest::Clear, false) => Traces::default(),
+            _ => Traces::of(&source, &path(SOURCE)).expect("the tree is there"),
         };
         let result = CrashResult { bytes: tree::bytes(&wanted), ..CrashResult::default() };
         Self {
@@ -417,7 +434,11 @@ impl Run {
         if self.plan.transfer.durability == Durability::Strict {
             let landing = self.plan.transfer.landing();
             let settled = session.machine(Side::Far).settled();
-            self.promised.extend(settled.iter().filter_map(|path| path_below(path, &landing)));
+            let below = settled.iter().filter_map(|path| path_below(path, &landing));
+            let plain = |path: StorePath| {
+                if self.plan.transfer.protected { protecting::plain_path(&path).unwrap_or(path) } else { path }
+            };
+            self.promised.extend(below.map(plain));
         }
         let summary = session.machine(Side::Far).job().summary();
         self.result.carried += summary.carried;
@@ -439,7 +460,13 @@ impl Run {
         if let Some(path) = self.traces.found(&self.destination, &path(DESTINATION)).map_err(unreadable)? {
             return Err(self.violation(format!("{path} shows content on the disk")));
         }
-        tree::survey(&*self.plan.transfer.at_rest.store(&self.destination), &landing).map_err(unreadable)
+        let store = self.plan.transfer.at_rest.store(&self.destination);
+        let (tree, under_way) = tree::survey(&*store, &landing).map_err(unreadable)?;
+        if !self.plan.transfer.protected {
+            return Ok((tree, under_way));
+        }
+        let opened = protecting::opened(&*store, &landing, &tree);
+        opened.map(|tree| (tree, under_way)).map_err(|what| self.violation(what))
     }
 
     /// Under every final name stands what should, or what stood there before.

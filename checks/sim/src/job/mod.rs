@@ -10,8 +10,10 @@
 pub mod at_rest;
 pub mod crash;
 pub mod file;
+mod protecting;
 pub mod tree;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use limosa_seal::{AlgorithmSet, ContentAlgorithm};
@@ -20,7 +22,7 @@ use limosa_transfer::job::Job;
 use limosa_transfer::receiver::{
     Destination, Limits as ReceiverLimits, PartialNames, Receiver, ReceiverOptions, Survey,
 };
-use limosa_transfer::sender::{self, Limits as SenderLimits, Sender, SenderConfig, Source};
+use limosa_transfer::sender::{self, Continuing, Limits as SenderLimits, Nature, Sender, SenderConfig, Source};
 use limosa_transport::rate::{Policy, RateLimits};
 use limosa_transport::testing::NullProtection;
 use limosa_transport::{Config, Connection, Time};
@@ -62,6 +64,8 @@ pub struct TransferPlan {
     pub rate: RateLimits,
     /// How the receiving end keeps its files.
     pub at_rest: AtRest,
+    /// Whether files are sealed as they are sent.
+    pub protected: bool,
     /// Memory of the sending end.
     pub sender: SenderLimits,
     /// Memory of the receiving end.
@@ -82,6 +86,7 @@ impl TransferPlan {
             policy: Policy::Fair,
             rate: RateLimits { target: None, cap: Rate::UNLIMITED },
             at_rest: AtRest::Clear,
+            protected: false,
             sender: SenderLimits::default(),
             receiver: ReceiverLimits::default(),
         }
@@ -143,7 +148,11 @@ impl Session {
         let receiving = Job::receiving(receiving_engine(plan, survey));
         let mut network = Network::new(Line::new(plan.forward.clone(), plan.reverse.clone(), seed.part("line")));
         let [near, far] = connections(plan, seed);
-        let near = Machine::new(near, sending, source.clone());
+        let read: Arc<dyn Store> = match plan.protected {
+            true => protecting::protecting(source),
+            false => Arc::new(source.clone()),
+        };
+        let near = Machine::with_store(near, sending, source.clone(), read);
         let far = Machine::with_store(far, receiving, destination.clone(), store);
         let flow = network.add_flow(near, far, FlowSettings::default());
         Ok(Self { network, flow })
@@ -199,7 +208,14 @@ impl Session {
 fn sending_engine(plan: &TransferPlan, fresh: bool) -> Sender {
     let destination = if fresh { sender::Destination::Fresh } else { sender::Destination::ComparedByAttributes };
     let config = SenderConfig::new(vec![plan.source()], algorithm());
-    Sender::new(SenderConfig { destination, limits: plan.sender, orphan_credit: plan.receiver.orphans, ..config })
+    let nature = if plan.protected { Nature::Sealed(Continuing::ByFront) } else { Nature::Stored };
+    Sender::new(SenderConfig {
+        destination,
+        nature,
+        limits: plan.sender,
+        orphan_credit: plan.receiver.orphans,
+        ..config
+    })
 }
 
 fn receiving_engine(plan: &TransferPlan, survey: Survey) -> Receiver {
@@ -209,6 +225,7 @@ fn receiving_engine(plan: &TransferPlan, survey: Survey) -> Receiver {
         .with_overwrite(plan.overwrite)
         .with_durability(plan.durability)
         .with_limits(plan.receiver);
+    let options = if plan.protected { options.continuing_by_front() } else { options };
     Receiver::new(options).expect("resume level 1 is there")
 }
 
