@@ -134,6 +134,9 @@ fn without(path: &Path, text: &str, key: &Key) -> Result<Option<String>, ConfigE
         table = next;
     }
     let Some((written, item)) = table.get_key_value(key.name()) else { return Ok(None) };
+    if key.is_all_of_its_table() {
+        return Ok(Some(without_table(document.into_mut(), key.tables())));
+    }
     if let Some((start, end)) = written.span().zip(item.span()).map(|(key, value)| (key.start, value.end)) {
         let lines = lines_of(text, start..end);
         let alone = text[lines.start..start].trim().is_empty();
@@ -149,6 +152,18 @@ fn without(path: &Path, text: &str, key: &Key) -> Result<Option<String>, ConfigE
     }
     table.remove(key.name());
     Ok(Some(document.to_string()))
+}
+
+/// The document without the table that `names` lead to, from the outside.
+fn without_table(mut document: DocumentMut, names: &[String]) -> String {
+    if let Some((last, above)) = names.split_last() {
+        let top: &mut dyn TableLike = document.as_table_mut();
+        let holder = above.iter().try_fold(top, |table, name| table.get_mut(name)?.as_table_like_mut());
+        if let Some(holder) = holder {
+            holder.remove(last);
+        }
+    }
+    document.to_string()
 }
 
 /// The lines that `span` touches, with their ends.
@@ -226,6 +241,18 @@ mod tests {
         assert_eq!(left("", &node("ssh.listen")), None);
         let lists = "[defaults]\nlocked = [\n  \"read\", # one\n  \"write\",\n]\nread = true";
         assert_eq!(left(lists, &node("locked")).unwrap(), "[defaults]\nread = true");
+    }
+
+    #[test]
+    fn a_master_key_goes_with_its_table() {
+        let key = node("master-keys.main.file");
+        let text =
+            "[defaults]\nread = true\n\n[master-keys.main]\nfile = \"/k\"\n\n[master-keys.next]\nfile = \"/n\"\n";
+        let expected = "[defaults]\nread = true\n\n[master-keys.next]\nfile = \"/n\"\n";
+        assert_eq!(left(text, &key).unwrap(), expected);
+        let dotted = "[master-keys]\nmain.file = \"/k\"\nnext = { file = \"/n\" }\n";
+        assert_eq!(left(dotted, &key).unwrap(), "[master-keys]\nnext = { file = \"/n\" }\n");
+        assert_eq!(left(expected, &key), None);
     }
 
     #[test]

@@ -35,6 +35,12 @@ pub struct Key {
 const OF_GROUPS: [&str; 2] = ["members", "precedence"];
 
 impl Key {
+    /// Whether its table means nothing once the key is taken out: a master key
+    /// has one source.
+    pub(super) fn is_all_of_its_table(&self) -> bool {
+        self.tables.first().is_some_and(|section| section == MASTER_KEYS)
+    }
+
     /// The key that `text` names: of the node, `SECTION.KEY`, or a setting
     /// alone for one of `[defaults]`; of a group or a user, a setting.
     ///
@@ -102,6 +108,9 @@ impl fmt::Display for Key {
     }
 }
 
+/// Where master keys stand.
+const MASTER_KEYS: &str = "master-keys";
+
 /// The source of a master key, `master-keys.NAME.KEY`, if it is meant.
 fn of_master_key(scope: &Scope, text: &str) -> Option<Result<Key, NodeError>> {
     let rest = text.strip_prefix("master-keys.").filter(|_| *scope == Scope::Node)?;
@@ -111,7 +120,7 @@ fn of_master_key(scope: &Scope, text: &str) -> Option<Result<Key, NodeError>> {
     };
     match KeyName::try_from(name.to_owned()) {
         Ok(_) => {
-            let tables = vec!["master-keys".to_owned(), name.to_owned()];
+            let tables = vec![MASTER_KEYS.to_owned(), name.to_owned()];
             Some(Ok(Key { scope: scope.clone(), tables, name: key.to_owned() }))
         }
         Err(error) => given(format!("`{name}`: {error}")),
