@@ -10,7 +10,10 @@ use std::path::Path;
 use support::client::{Client, Finished};
 use support::embedded::{Embedded, USER};
 use support::openssh::Agent;
-use support::{Lab, find, skip, tree};
+use support::{Lab, find, skip};
+
+/// Stands in the guide where the reader does it by other means.
+const RESTART: &str = "# restart the server";
 
 /// One command of the guide, and what it says of it.
 struct Step {
@@ -56,24 +59,46 @@ impl Section {
     /// Runs it where `film.mov`, `photos` and a key of the user's are.
     fn run(&self) {
         let lab = Lab::new();
-        let Some(server) = Embedded::start(&lab, "127.0.0.1") else { return };
+        let Some(mut server) = Embedded::start(&lab, "127.0.0.1") else { return };
         let Some(agent) = Agent::holding(&lab, &lab.key("id")) else { return };
         fs::write(lab.here().join("film.mov"), vec![7; 3_000_000]).unwrap();
-        tree::make(&lab.here().join("photos"), tree::Recipe { small: 20, medium: 1, sparse: true, seed: 5 });
-        let surrounded = |client: Client| {
-            let client = client.env("LIMOSA_PORT", server.port.to_string()).env("SSH_AUTH_SOCK", &agent.socket);
-            client.env("LIMOSA_KNOWN_HOSTS", lab.path("known_hosts"))
+        fs::create_dir_all(lab.here().join("photos/summer")).unwrap();
+        for (name, length) in [("one.jpg", 200_000), ("summer/two.jpg", 2_000_000), ("summer/none.jpg", 0)] {
+            fs::write(lab.here().join("photos").join(name), vec![9; length]).unwrap();
+        }
+        let (port, host) = (server.port.to_string(), format!("{USER}@127.0.0.1"));
+        let mut environment = vec![
+            ("LIMOSA_PORT".to_owned(), port),
+            ("LIMOSA_KNOWN_HOSTS".to_owned(), lab.path("known_hosts").display().to_string()),
+            ("SSH_AUTH_SOCK".to_owned(), agent.socket.display().to_string()),
+        ];
+        let surrounded = |client: Client, environment: &[(String, String)]| {
+            environment.iter().fold(client, |client, (name, value)| client.env(name, value))
         };
-        let host = format!("{USER}@127.0.0.1");
-        surrounded(Client::bare(&lab).args(["doctor", "--accept-new", &host])).succeed();
+        surrounded(Client::bare(&lab).args(["doctor", "--accept-new", &host]), &environment).succeed();
         for step in &self.steps {
-            let line = step.line.replace("ada@host", &host);
-            step.compare(&self.title, &surrounded(Client::shell(&lab, &["sh", "-c"], &line)).run());
+            if let Some((name, value)) = step.exported() {
+                environment.push((name.to_owned(), value.to_owned()));
+                continue;
+            }
+            if step.line == RESTART {
+                server.kill();
+                server.start_again(&lab);
+                continue;
+            }
+            let line = step.line.replace("ada@host", &host).replace("/srv/files", &lab.there().display().to_string());
+            step.compare(&self.title, &surrounded(Client::shell(&lab, &["sh", "-c"], &line), &environment).run());
         }
     }
 }
 
 impl Step {
+    /// What it sets for those that follow.
+    fn exported(&self) -> Option<(&str, &str)> {
+        let (name, value) = self.line.strip_prefix("export ")?.split_once('=')?;
+        Some((name, value.trim_matches('\'')))
+    }
+
     fn compare(&self, section: &str, finished: &Finished) {
         let about = format!("{section}: {}", self.line);
         let said = format!("{}\n{}", finished.lines.join("\n"), finished.errors);
