@@ -10,6 +10,7 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use support::client::{Client, Finished};
@@ -133,10 +134,15 @@ fn no_secret_is_found_anywhere() {
         fs::write(lab.here().join(name), format!("{secret}\n")).unwrap();
     }
     fs::write(lab.here().join("file"), vec![7; 300_000]).unwrap();
+    fs::set_permissions(lab.here().join("MASTER"), PermissionsExt::from_mode(0o600)).unwrap();
+    let master = lab.here().join("MASTER");
+    let config = format!("[master-keys.main]\nfile = {master:?}\n[defaults]\nseal-at-rest = \"main\"\n");
+    fs::write(lab.path("limosad.toml"), config).unwrap();
     let Some(server) = Embedded::start_logging(&lab, "127.0.0.1", "trace") else { return };
     let mut scene = Scene { port: server.port, lab, said: Vec::new() };
     at_rest(&mut scene);
     logins(&mut scene);
+    transfers(&mut scene);
     drop(server);
 
     let needles = needles(&scene.lab);
@@ -149,7 +155,9 @@ fn no_secret_is_found_anywhere() {
     let mut files = Vec::new();
     files_below(&scene.lab.path(""), &mut files);
     let names: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
-    for expected in ["limosad.log", "state/users.toml", "state/audit.log", "here/argv.0", "here/file.aspera-env"] {
+    for expected in
+        ["limosad.log", "state/users.toml", "state/audit.log", "here/argv.0", "here/file.aspera-env", "there/file"]
+    {
         assert!(names.iter().any(|name| name.ends_with(expected)), "{expected} was not searched: {names:?}");
     }
     for path in files {
@@ -171,6 +179,20 @@ fn at_rest(scene: &mut Scene) {
     scene.run(true, "limosa envelope rewrap -v --new-passphrase --add-master-key site=MASTER file.aspera-env", &new);
     scene.run(true, "limosa unprotect --json --master-key site=MASTER -o plain-2 file.aspera-env", &[]);
     scene.run(false, "limosa unprotect --json --master-key site=WORD -o plain-3 file.aspera-env", &[]);
+}
+
+/// Files that are encrypted as they are sent, to a server that seals them once
+/// more, and are decrypted as they are fetched.
+fn transfers(scene: &mut Scene) {
+    let login = ("LIMOSA_PASS", "PASSWORD");
+    let file = format!("{USER}@127.0.0.1:file.aspera-env");
+    let send = |keys: &str| format!("limosa send -vv --json --file-crypt encrypt {keys} file {USER}@127.0.0.1:");
+    scene.run(true, &send("--recipient me.pub --passphrase-file WORD"), &[login]);
+    scene.run(true, &send("--overwrite always --file-crypt-suffix .own"), &[login, ("LIMOSA_FILEPASS", "WORD")]);
+    let get = |rest: &str| format!("limosa get -vv --json --file-crypt decrypt {rest} {file}");
+    scene.run(true, &format!("{} one/", get("--passphrase-file WORD")), &[login]);
+    scene.run(true, &format!("{} two/", get("--file-identity me")), &[login]);
+    scene.run(false, &format!("{} three/", get("--fail-bad-filepass")), &[login, ("ASPERA_SCP_FILEPASS", "WRONG")]);
 }
 
 /// Logins by password, right and wrong.
