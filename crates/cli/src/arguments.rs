@@ -151,20 +151,28 @@ pub struct ReachArguments {
     /// SSH client to use
     #[arg(long, value_enum, default_value_t = SshWay::Auto, env = "LIMOSA_SSH", help_heading = "Connection")]
     pub ssh: SshWay,
-    /// Whether approved algorithms alone are used; `required`: by the FIPS-validated module, or not at all
-    #[arg(long, value_enum, value_name = "MODE", default_value_t = FipsChoice::Off, env = "LIMOSA_FIPS", help_heading = "Safety")]
-    pub fips: FipsChoice,
+    /// Which algorithms may be used.
+    #[command(flatten)]
+    pub fips: FipsArguments,
     /// Command that starts a session where the host has no `limosa` subsystem
     #[arg(long, value_name = "COMMAND", default_value = limosa_ssh::SESSION_COMMAND, help_heading = "Connection")]
     pub remote_command: String,
 }
 
-impl ReachArguments {
+/// `--fips`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct FipsArguments {
+    /// Whether approved algorithms alone are used; `required`: by the FIPS-validated module, or not at all
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = FipsChoice::Off, env = "LIMOSA_FIPS", help_heading = "Safety")]
+    pub fips: FipsChoice,
+}
+
+impl FipsArguments {
     /// Which algorithms may be used.
     ///
     /// # Errors
     /// If only the validated module may be used, and this program has another.
-    pub fn algorithms(&self) -> Result<AlgorithmSet, CommandFailure> {
+    pub fn algorithms(self) -> Result<AlgorithmSet, CommandFailure> {
         let mode = FipsMode::from(self.fips);
         mode.algorithms(Module::running()).map_err(|error| CommandFailure::new(Code::MODULE_NOT_VALIDATED, error))
     }

@@ -16,9 +16,6 @@ use crate::arguments::{GetCryptArguments, PassphraseArguments, SendCryptArgument
 use crate::envelope::{TransferKeys, keys_to_open, keys_to_seal};
 use crate::failure::CommandFailure;
 
-/// What is used: nothing here serves a mode that allows less.
-const SET: AlgorithmSet = AlgorithmSet::Ordinary;
-
 /// What a transfer does to the client's files on their way.
 #[derive(Debug)]
 pub enum Crypt {
@@ -61,14 +58,14 @@ impl Crypt {
     ///
     /// # Errors
     /// What is wrong with the keys, or that there are none.
-    pub fn of_send(arguments: &SendCryptArguments) -> Result<Self, CommandFailure> {
+    pub fn of_send(arguments: &SendCryptArguments, set: AlgorithmSet) -> Result<Self, CommandFailure> {
         if arguments.file_crypt.is_none() {
             return no_passphrase(&arguments.passphrase).map(|()| Self::Plain);
         }
-        let suite = SET.envelope_suite(Suite::from(arguments.file_cipher)).map_err(EnvelopeError::from)?;
+        let suite = set.envelope_suite(Suite::from(arguments.file_cipher)).map_err(EnvelopeError::from)?;
         let TransferKeys { passphrase, recipients, earlier, protection } =
-            keys_to_seal(&arguments.passphrase, &arguments.recipients, &arguments.stretching)?;
-        let keys = ProtectionKeys::new(passphrase, recipients, suite, SET, earlier)?;
+            keys_to_seal(&arguments.passphrase, &arguments.recipients, &arguments.stretching, set)?;
+        let keys = ProtectionKeys::new(passphrase, recipients, suite, set, earlier)?;
         Ok(Self::Encrypt { keys: Arc::new(keys), suffix: suffix(&arguments.file_crypt_suffix)?, protection })
     }
 
@@ -76,11 +73,11 @@ impl Crypt {
     ///
     /// # Errors
     /// What is wrong with the keys, or that there are none.
-    pub fn of_get(arguments: &GetCryptArguments) -> Result<Self, CommandFailure> {
+    pub fn of_get(arguments: &GetCryptArguments, set: AlgorithmSet) -> Result<Self, CommandFailure> {
         if arguments.file_crypt.is_none() {
             return no_passphrase(&arguments.passphrase).map(|()| Self::Plain);
         }
-        let keys = Box::new(keys_to_open(&arguments.passphrase, &arguments.file_identities)?);
+        let keys = Box::new(keys_to_open(&arguments.passphrase, &arguments.file_identities, set)?);
         let misfit = if arguments.fail_bad_filepass { Misfit::Discard } else { Misfit::Keep };
         Ok(Self::Decrypt { keys, suffix: suffix(&arguments.file_crypt_suffix)?, misfit })
     }

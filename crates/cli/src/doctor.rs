@@ -132,7 +132,7 @@ async fn session(
             ),
         },
         store: Arc::new(MemoryStore::new()),
-        algorithms: arguments.reach.algorithms().map_err(|error| ("cryptography", error))?,
+        algorithms: arguments.reach.fips.algorithms().map_err(|error| ("cryptography", error))?,
         nature: Nature::Stored,
         user: Vec::new(),
         reached,

@@ -40,7 +40,7 @@ pub async fn reach(target: &Target, arguments: &ReachArguments) -> Result<Connec
 
 /// The SSH client to use. The built-in one is no part of any validation.
 fn way(arguments: &ReachArguments) -> Result<Way, CommandFailure> {
-    match (arguments.ssh, arguments.algorithms()?) {
+    match (arguments.ssh, arguments.fips.algorithms()?) {
         (SshWay::Builtin, AlgorithmSet::Approved) => Err(CommandFailure::new(
             Code::USAGE,
             "in FIPS mode the system's SSH client is used: leave out --ssh builtin",

@@ -74,7 +74,7 @@ pub fn plan_send(arguments: &SendArguments) -> Result<TransferPlan, CommandFailu
     request.paths = vec![path];
     let typed: Vec<&[u8]> = sources.iter().map(|source| source.path.as_bytes()).collect();
     request.transfer = identity(Direction::Upload, &target, &request.paths[0], &typed);
-    let crypt = Crypt::of_send(&arguments.crypt)?;
+    let crypt = Crypt::of_send(&arguments.crypt, arguments.transfer.reach.fips.algorithms()?)?;
     request.protection = crypt.protection();
     Ok(TransferPlan { target, request, job: ClientJob::Upload(sources), files: Files::Sources, crypt })
 }
@@ -96,7 +96,7 @@ pub fn plan_get(arguments: &GetArguments) -> Result<TransferPlan, CommandFailure
     let whole = root.join(destination.path().as_os_path());
     request.transfer = identity(Direction::Download, &target, whole.as_os_str().as_bytes(), &typed);
     request.paths = paths;
-    let crypt = Crypt::of_get(&arguments.crypt)?;
+    let crypt = Crypt::of_get(&arguments.crypt, arguments.transfer.reach.fips.algorithms()?)?;
     Ok(TransferPlan { target, request, job: ClientJob::Download(destination), files: Files::Below(root), crypt })
 }
 
@@ -258,7 +258,7 @@ async fn started(
         request,
         job,
         store,
-        algorithms: arguments.reach.algorithms()?,
+        algorithms: arguments.reach.fips.algorithms()?,
         nature,
         user: rustix::process::getuid().as_raw().to_be_bytes().to_vec(),
         reached,

@@ -45,3 +45,26 @@ fn the_ordinary_build_says_that_it_is_not_validated() {
     let brief = Client::bare(&lab).arg("version").succeed();
     assert!(!brief.to_string().contains("AWS-LC"), "{brief}");
 }
+
+/// Files at rest too: what only unapproved algorithms open stays shut.
+#[test]
+fn files_are_sealed_by_approved_algorithms() {
+    let lab = Lab::new();
+    fs::write(lab.here().join("file"), "content").unwrap();
+    let limosa = |words: &[&str]| Client::bare(&lab).args(words).env("LIMOSA_FILEPASS", "a word");
+    let protect = ["protect", "--keep", "file"];
+    limosa(&[&protect[..], &["--fips", "on", "--suffix", ".fips"]].concat()).succeed();
+    let told = limosa(&["envelope", "info", "--json", "file.fips"]).succeed();
+    assert!(told.lines.join("").contains("pbkdf2"), "{told}");
+    limosa(&[&protect[..], &["--suffix", ".usual"]].concat()).succeed();
+    limosa(&["unprotect", "--suffix", ".fips", "--fips", "on", "-o", "one", "file.fips"]).succeed();
+    limosa(&["unprotect", "--suffix", ".usual", "-o", "two", "file.usual"]).succeed();
+    assert_eq!(fs::read(lab.here().join("one")).unwrap(), fs::read(lab.here().join("two")).unwrap());
+
+    let refused = |words: &[&str]| limosa(words).arg("--json").run().summary()["failed"].clone();
+    assert_eq!(refused(&["unprotect", "--suffix", ".usual", "--fips", "on", "-o", "three", "file.usual"]), 1);
+    let code = |words: &[&str]| limosa(words).arg("--json").run().summary()["code"].clone();
+    let argon = [&protect[..], &["--fips", "on", "--kdf", "argon2id", "--suffix", ".other"]].concat();
+    assert_eq!(code(&argon), Code::NOT_ALLOWED.number());
+    assert_eq!(code(&[&protect[..], &["--fips", "required"]].concat()), Code::MODULE_NOT_VALIDATED.number());
+}

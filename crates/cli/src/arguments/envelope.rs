@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
-use limosa_seal::Stretch;
 use limosa_seal::envelope::MasterKeyId;
+use limosa_seal::{AlgorithmSet, Stretch};
 use limosa_wire::setup::Suite;
+
+use super::FipsArguments;
 
 /// What an encrypted file's name ends in, unless told otherwise.
 pub const SUFFIX: &str = ".aspera-env";
@@ -40,6 +42,9 @@ pub struct ProtectArguments {
     /// What is told.
     #[command(flatten)]
     pub telling: TellingArguments,
+    /// Which algorithms may be used.
+    #[command(flatten)]
+    pub fips: FipsArguments,
 }
 
 /// `limosa unprotect`.
@@ -57,6 +62,9 @@ pub struct UnprotectArguments {
     /// What is told.
     #[command(flatten)]
     pub telling: TellingArguments,
+    /// Which algorithms may be used.
+    #[command(flatten)]
+    pub fips: FipsArguments,
 }
 
 /// `limosa envelope`.
@@ -113,6 +121,9 @@ pub struct RewrapArguments {
     /// What is told.
     #[command(flatten)]
     pub telling: TellingArguments,
+    /// Which algorithms may be used.
+    #[command(flatten)]
+    pub fips: FipsArguments,
 }
 
 /// What rewrapping changes; nothing repairs damaged copies of the header.
@@ -203,9 +214,10 @@ pub struct OpeningArguments {
 /// How a new passphrase is stretched.
 #[derive(Debug, Args)]
 pub struct StretchArguments {
-    /// How the passphrase is stretched, which is what a guess at it costs; pbkdf2 is the one approved by FIPS
-    #[arg(long, value_enum, default_value_t = Kdf::Argon2id, env = "LIMOSA_KDF", help_heading = "Safety")]
-    pub kdf: Kdf,
+    /// How the passphrase is stretched, which is what a guess at it costs: argon2id, or in FIPS mode pbkdf2,
+    /// which alone is approved
+    #[arg(long, value_enum, env = "LIMOSA_KDF", help_heading = "Safety")]
+    pub kdf: Option<Kdf>,
     /// Cost of it. argon2id: memory in KiB, passes, lanes (65536,3,4); pbkdf2: rounds (600000). Less is for
     /// passphrases that nobody can guess, such as 128 random bits
     #[arg(long, value_name = "COST", value_parser = kdf_cost, env = "LIMOSA_KDF_COST", help_heading = "Safety")]
@@ -213,11 +225,12 @@ pub struct StretchArguments {
 }
 
 impl StretchArguments {
-    /// The way and its cost; `None` if they do not fit each other, or a
-    /// machine cannot be asked for it.
+    /// The way and its cost, where `set` may be used; `None` if they do not fit
+    /// each other, or a machine cannot be asked for it.
     #[must_use]
-    pub fn stretch(&self) -> Option<Stretch> {
-        let stretch = match (self.kdf, self.kdf_cost) {
+    pub fn stretch(&self, set: AlgorithmSet) -> Option<Stretch> {
+        let usual = if set == AlgorithmSet::Approved { Kdf::Pbkdf2 } else { Kdf::Argon2id };
+        let stretch = match (self.kdf.unwrap_or(usual), self.kdf_cost) {
             (Kdf::Argon2id, None) => Stretch::Argon2id { memory_kib: 64 * 1024, passes: 3, lanes: 4 },
             (Kdf::Pbkdf2, None) => Stretch::Pbkdf2 { rounds: 600_000 },
             (Kdf::Argon2id, Some(cost @ Stretch::Argon2id { .. }))
@@ -308,7 +321,7 @@ mod tests {
     fn costs_fit_their_way_of_stretching() {
         let stretch = |kdf, cost: &str| {
             let kdf_cost = (!cost.is_empty()).then(|| kdf_cost(cost).unwrap());
-            StretchArguments { kdf, kdf_cost }.stretch()
+            StretchArguments { kdf: Some(kdf), kdf_cost }.stretch(AlgorithmSet::Ordinary)
         };
         let argon2 = |memory_kib, passes, lanes| Some(Stretch::Argon2id { memory_kib, passes, lanes });
         assert_eq!(stretch(Kdf::Argon2id, ""), argon2(65536, 3, 4));
@@ -318,6 +331,9 @@ mod tests {
         for (kdf, cost) in [(Kdf::Argon2id, "1000"), (Kdf::Pbkdf2, "64,1,1"), (Kdf::Argon2id, "4294967295,1,1")] {
             assert_eq!(stretch(kdf, cost), None, "{cost}");
         }
+        let usual = |set| StretchArguments { kdf: None, kdf_cost: None }.stretch(set);
+        assert_eq!(usual(AlgorithmSet::Ordinary), argon2(65536, 3, 4));
+        assert_eq!(usual(AlgorithmSet::Approved), Some(Stretch::Pbkdf2 { rounds: 600_000 }));
         for text in ["", "1,2", "a", "1,2,3,4", "-1"] {
             assert!(kdf_cost(text).is_err(), "{text}");
         }

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use limosa_seal::Stretch;
 use limosa_seal::envelope::{Copies, Header, Sealed, Slot, VERSION};
 use limosa_seal::identity::hex;
+use limosa_seal::{AlgorithmSet, Stretch};
 use limosa_storage::local::{Confinement, LocalStore};
 use limosa_storage::{FollowLinks, Store};
 use limosa_wire::Code;
@@ -42,7 +42,7 @@ fn look(file: &Path) -> Result<(Header, Sealed), CommandFailure> {
     let store = LocalStore::open(Path::new("/"), Confinement::Anywhere).map_err(|error| failure(&error))?;
     let open = store.open(&path, FollowLinks::Yes).map_err(|error| failure(&error))?;
     let size = open.metadata().map_err(|error| failure(&error))?.size;
-    Ok((header(&*open)?, Sealed(size)))
+    Ok((header(&*open, AlgorithmSet::Ordinary)?, Sealed(size)))
 }
 
 fn cipher(header: &Header) -> &'static str {

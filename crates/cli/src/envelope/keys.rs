@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use limosa_seal::envelope::{
     Envelope, EnvelopeError, Identity, Keyring, Layout, MasterKey, Recipient, SlotFor, StretchedPassphrase,
 };
-use limosa_seal::{EnvelopeSuite, SecretBytes};
+use limosa_seal::{AlgorithmSet, EnvelopeSuite, SecretBytes};
 use limosa_wire::Code;
 use limosa_wire::setup::ContentProtection;
 
@@ -18,14 +18,13 @@ use crate::arguments::{
 use crate::failure::CommandFailure;
 use crate::terminal_prompt::whoever_is_there;
 
-use super::SET;
-
 /// Longest key file or passphrase that is read, bytes.
 const LIMIT: u64 = 16 * 1024;
 
 /// For whom files are sealed.
 #[derive(Debug)]
 pub(super) struct SealingKeys {
+    set: AlgorithmSet,
     passphrase: Option<StretchedPassphrase>,
     recipients: Vec<Recipient>,
     masters: Vec<MasterKey>,
@@ -39,7 +38,7 @@ impl SealingKeys {
 
     /// The envelope of one new file.
     pub(super) fn envelope(&self, suite: EnvelopeSuite, layout: Layout) -> Result<Envelope, EnvelopeError> {
-        let mut envelope = Envelope::create(suite, layout, [0; 16], SET);
+        let mut envelope = Envelope::create(suite, layout, [0; 16], self.set);
         self.add_to(&mut envelope)?;
         Ok(envelope)
     }
@@ -59,7 +58,7 @@ impl SealingKeys {
 }
 
 /// The keys that new files are sealed for.
-pub(super) fn sealing_keys(arguments: &ProtectArguments) -> Result<SealingKeys, CommandFailure> {
+pub(super) fn sealing_keys(arguments: &ProtectArguments, set: AlgorithmSet) -> Result<SealingKeys, CommandFailure> {
     let recipients = arguments.recipients.iter().map(|file| recipient(file)).collect::<Result<Vec<_>, _>>()?;
     let masters = arguments.masters.iter().map(master).collect::<Result<Vec<_>, _>>()?;
     let source = &arguments.passphrase;
@@ -69,8 +68,8 @@ pub(super) fn sealing_keys(arguments: &ProtectArguments) -> Result<SealingKeys, 
     } else {
         None
     };
-    let passphrase = passphrase.map(|text| stretched(&text, &arguments.stretching)).transpose()?;
-    Ok(SealingKeys { passphrase, recipients, masters })
+    let passphrase = passphrase.map(|text| stretched(&text, &arguments.stretching, set)).transpose()?;
+    Ok(SealingKeys { set, passphrase, recipients, masters })
 }
 
 /// The keys of a transfer that encrypts what it sends.
@@ -101,6 +100,7 @@ pub(crate) fn keys_to_seal(
     source: &PassphraseArguments,
     recipients: &[PathBuf],
     stretching: &StretchArguments,
+    set: AlgorithmSet,
 ) -> Result<TransferKeys, CommandFailure> {
     let recipients = recipients.iter().map(|file| recipient(file)).collect::<Result<Vec<_>, _>>()?;
     let given = source.passphrase_file.is_some() || source.passphrase_fd.is_some();
@@ -108,31 +108,37 @@ pub(crate) fn keys_to_seal(
         None if !recipients.is_empty() => None,
         given => Some(new_passphrase(given, "Passphrase")?),
     };
-    let passphrase = text.as_ref().map(|text| stretched(text, stretching)).transpose()?;
+    let passphrase = text.as_ref().map(|text| stretched(text, stretching, set)).transpose()?;
     let protection = match text.as_ref().is_none_or(is_strong) {
         true => ContentProtection::SealedStrongly,
         false => ContentProtection::Sealed,
     };
-    let earlier = text.into_iter().fold(Keyring::new(SET), Keyring::with_passphrase);
+    let earlier = text.into_iter().fold(Keyring::new(set), Keyring::with_passphrase);
     Ok(TransferKeys { passphrase, recipients, earlier, protection })
 }
 
 /// The keys that open files as they are fetched.
-pub(crate) fn keys_to_open(source: &PassphraseArguments, identities: &[PathBuf]) -> Result<Keyring, CommandFailure> {
-    opening_keys(&OpeningArguments {
+pub(crate) fn keys_to_open(
+    source: &PassphraseArguments,
+    identities: &[PathBuf],
+    set: AlgorithmSet,
+) -> Result<Keyring, CommandFailure> {
+    let arguments = OpeningArguments {
         passphrase: PassphraseArguments {
             passphrase_file: source.passphrase_file.clone(),
             passphrase_fd: source.passphrase_fd,
         },
         identities: identities.to_vec(),
         masters: Vec::new(),
-    })
+    };
+    opening_keys(&arguments, set)
 }
 
 /// The keys that rewrapping adds.
 pub(super) fn added_keys(
     change: &ChangeArguments,
     stretching: &StretchArguments,
+    set: AlgorithmSet,
 ) -> Result<SealingKeys, CommandFailure> {
     let recipients = change.add_recipients.iter().map(|file| recipient(file)).collect::<Result<Vec<_>, _>>()?;
     let masters = change.add_masters.iter().map(master).collect::<Result<Vec<_>, _>>()?;
@@ -149,14 +155,14 @@ pub(super) fn added_keys(
         }
         None => None,
     };
-    let passphrase = passphrase.map(|text| stretched(&text, stretching)).transpose()?;
-    Ok(SealingKeys { passphrase, recipients, masters })
+    let passphrase = passphrase.map(|text| stretched(&text, stretching, set)).transpose()?;
+    Ok(SealingKeys { set, passphrase, recipients, masters })
 }
 
 /// The keys that open files. A person is asked only where nothing else was
 /// given.
-pub(super) fn opening_keys(arguments: &OpeningArguments) -> Result<Keyring, CommandFailure> {
-    let mut keyring = Keyring::new(SET);
+pub(super) fn opening_keys(arguments: &OpeningArguments, set: AlgorithmSet) -> Result<Keyring, CommandFailure> {
+    let mut keyring = Keyring::new(set);
     for file in &arguments.identities {
         keyring = keyring.with_identity(read_key(file, Identity::from_pem)?);
     }
@@ -175,10 +181,14 @@ fn no_key() -> CommandFailure {
     CommandFailure::new(Code::FILE_KEY_NEEDED, "")
 }
 
-fn stretched(text: &SecretBytes, stretching: &StretchArguments) -> Result<StretchedPassphrase, CommandFailure> {
-    let stretch = stretching.stretch();
+fn stretched(
+    text: &SecretBytes,
+    stretching: &StretchArguments,
+    set: AlgorithmSet,
+) -> Result<StretchedPassphrase, CommandFailure> {
+    let stretch = stretching.stretch(set);
     let stretch = stretch.ok_or_else(|| CommandFailure::usage("--kdf-cost does not fit --kdf, or is out of bounds"))?;
-    let scheme = SET.passphrase(stretch).map_err(EnvelopeError::from)?;
+    let scheme = set.passphrase(stretch).map_err(EnvelopeError::from)?;
     Ok(StretchedPassphrase::new(scheme, text)?)
 }
 

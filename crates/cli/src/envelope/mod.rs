@@ -21,7 +21,6 @@ mod walk;
 
 use std::process::ExitCode;
 
-use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::EnvelopeError;
 use limosa_seal::password::PasswordError;
 use limosa_wire::Code;
@@ -35,9 +34,6 @@ use rewrap::Rewrapping;
 use sealing::Sealing;
 use telling::Telling;
 use walk::Named;
-
-/// What may be used: nothing here serves a mode that allows less.
-const SET: AlgorithmSet = AlgorithmSet::Ordinary;
 
 impl From<EnvelopeError> for CommandFailure {
     fn from(error: EnvelopeError) -> Self {

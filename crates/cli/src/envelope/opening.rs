@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
+use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::{Header, Keyring, OpeningReader, Sealed, StreamError};
 use limosa_storage::{FollowLinks, ReadFile, Store};
 
 use crate::arguments::UnprotectArguments;
 use crate::failure::CommandFailure;
 
-use super::SET;
 use super::batch::{Watch, Work};
 use super::keys::opening_keys;
 use super::sealing::PORTION;
@@ -22,10 +22,10 @@ use super::walk::{Item, Place, failure};
 const LONGEST_HEADER: usize = 64 * 1024;
 
 /// The header of an open file.
-pub(super) fn header(file: &dyn ReadFile) -> Result<Header, CommandFailure> {
+pub(super) fn header(file: &dyn ReadFile, set: AlgorithmSet) -> Result<Header, CommandFailure> {
     let mut bytes = vec![0; LONGEST_HEADER];
     let read = file.read_at(0, &mut bytes).map_err(|error| failure(&error))?;
-    Ok(Header::decode(&bytes[..read], SET)?)
+    Ok(Header::decode(&bytes[..read], set)?)
 }
 
 /// What `limosa unprotect` does.
@@ -39,7 +39,7 @@ impl Opening {
     /// As the options say.
     pub(super) fn new(arguments: &UnprotectArguments) -> Result<Self, CommandFailure> {
         let place = Place::new(&arguments.place, arguments.paths.len())?;
-        Ok(Self { keyring: opening_keys(&arguments.keys)?, place })
+        Ok(Self { keyring: opening_keys(&arguments.keys, arguments.fips.algorithms()?)?, place })
     }
 }
 
@@ -47,7 +47,7 @@ impl Work for Opening {
     fn file(&mut self, store: &dyn Store, item: &Item, watch: &Watch) -> Result<u64, CommandFailure> {
         let source: Arc<dyn ReadFile> = store.open(&item.path, FollowLinks::No).map_err(|error| failure(&error))?;
         let metadata = source.metadata().map_err(|error| failure(&error))?;
-        let envelope = self.keyring.open(&header(&*source)?)?;
+        let envelope = self.keyring.open(&header(&*source, self.keyring.set())?)?;
         let mut reader = OpeningReader::new(&envelope, FileReader::new(source), Sealed(metadata.size))?;
         let length = reader.content().0;
         let to = self.place.of_plain(item)?;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::{Envelope, EnvelopeError, Keyring, MasterKeyId, Slot};
 use limosa_storage::{Attributes, Store};
 
@@ -26,8 +27,12 @@ struct Change {
 
 impl Change {
     /// The change that was asked for.
-    fn new(arguments: &ChangeArguments, stretching: &StretchArguments) -> Result<Self, CommandFailure> {
-        let add = added_keys(arguments, stretching)?;
+    fn new(
+        arguments: &ChangeArguments,
+        stretching: &StretchArguments,
+        set: AlgorithmSet,
+    ) -> Result<Self, CommandFailure> {
+        let add = added_keys(arguments, stretching, set)?;
         let replaces = add.has_passphrase() && !arguments.keep_passphrases;
         let fingerprints = arguments.remove_recipients.iter().map(|named| fingerprint(named));
         Ok(Self {
@@ -78,8 +83,9 @@ pub(super) struct Rewrapping {
 impl Rewrapping {
     /// As the options say.
     pub(super) fn new(arguments: &RewrapArguments) -> Result<Self, CommandFailure> {
-        let keyring = opening_keys(&arguments.keys)?;
-        Ok(Self { keyring, change: Change::new(&arguments.change, &arguments.stretching)? })
+        let set = arguments.fips.algorithms()?;
+        let keyring = opening_keys(&arguments.keys, set)?;
+        Ok(Self { keyring, change: Change::new(&arguments.change, &arguments.stretching, set)? })
     }
 }
 
@@ -88,7 +94,7 @@ impl Work for Rewrapping {
         let _lock = store.lock(&item.path).map_err(|error| failure(&error))?;
         let file = store.reopen(&item.path).map_err(|error| failure(&error))?;
         let metadata = file.metadata().map_err(|error| failure(&error))?;
-        let mut envelope = self.keyring.open(&header(&*file)?)?;
+        let mut envelope = self.keyring.open(&header(&*file, self.keyring.set())?)?;
         self.change.apply(&mut envelope)?;
         for update in envelope.updates()? {
             file.write_at(update.offset, &update.bytes).map_err(|error| failure(&error))?;

@@ -11,7 +11,6 @@ use limosa_wire::setup::Suite;
 use crate::arguments::ProtectArguments;
 use crate::failure::CommandFailure;
 
-use super::SET;
 use super::batch::{Watch, Work};
 use super::keys::{SealingKeys, sealing_keys};
 use super::staging::StagedFile;
@@ -37,8 +36,9 @@ impl Sealing {
     /// As the options say.
     pub(super) fn new(arguments: &ProtectArguments) -> Result<Self, CommandFailure> {
         let place = Place::new(&arguments.place, arguments.paths.len())?;
-        let keys = sealing_keys(arguments)?;
-        let suite = SET.envelope_suite(Suite::from(arguments.cipher)).map_err(EnvelopeError::from)?;
+        let set = arguments.fips.algorithms()?;
+        let keys = sealing_keys(arguments, set)?;
+        let suite = set.envelope_suite(Suite::from(arguments.cipher)).map_err(EnvelopeError::from)?;
         let layout = Envelope::layout_for(Layout::PLAIN_ALIGNED, keys.count()).ok_or(EnvelopeError::NoRoom)?;
         Ok(Self { keys, suite, layout, place })
     }

@@ -192,6 +192,12 @@ pub struct Keyring {
 }
 
 impl Keyring {
+    /// What may be used.
+    #[must_use]
+    pub const fn set(&self) -> AlgorithmSet {
+        self.set
+    }
+
     /// No keys; what opens with those to come is limited to `set`.
     #[must_use]
     pub const fn new(set: AlgorithmSet) -> Self {
