@@ -134,11 +134,27 @@ impl Limosad {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_at(place: &Place, program: &Path, scratch: &Scratch, docroot: &Path) -> io::Result<Self> {
+        Self::start_configured(place, program, scratch, docroot, "")
+    }
+
+    /// Starts it somewhere, with this configuration.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_configured(
+        place: &Place,
+        program: &Path,
+        scratch: &Scratch,
+        docroot: &Path,
+        configuration: &str,
+    ) -> io::Result<Self> {
         let id = scratch.key("id")?;
         fs::create_dir_all(docroot)?;
+        let file = scratch.path("limosad.toml");
+        fs::write(&file, configuration)?;
         let limosad = || {
             let mut command = place.command(program);
-            command.env("LIMOSA_STATE", scratch.path("state")).stdin(Stdio::null());
+            command.env("LIMOSA_STATE", scratch.path("state")).env("LIMOSA_CONFIG", &file).stdin(Stdio::null());
             command
         };
         let mut add = limosad();
