@@ -213,6 +213,15 @@ impl EnvelopeSuite {
             _ => unreachable!("`AlgorithmSet::envelope_suites` holds no others"),
         }
     }
+
+    /// The cipher alone, as GCM uses it in counter mode.
+    pub(crate) fn counter(self) -> &'static cipher::Algorithm {
+        match self.suite() {
+            Suite::Aes128Gcm => &cipher::AES_128,
+            Suite::Aes256Gcm => &cipher::AES_256,
+            _ => unreachable!("`AlgorithmSet::envelope_suites` holds no others"),
+        }
+    }
 }
 
 /// A way of stretching passphrases that the allow-list holds.

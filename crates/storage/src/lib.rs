@@ -20,13 +20,17 @@
 
 pub mod conformance;
 pub mod contract;
+mod coverage;
 pub mod error;
 pub mod local;
 pub mod memory;
 pub mod metadata;
+mod open_files;
 pub mod path;
+mod pool;
 pub mod protecting;
 pub mod sealed;
+mod segments;
 
 pub use contract::{
     AppendFile, Capabilities, Cursor, DirectoryEntry, Durability, FollowLinks, LockGuard, Overwrite, Page, Publish,

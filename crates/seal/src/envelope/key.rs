@@ -12,6 +12,7 @@
 //! segment key serves 2^20 consecutive segments, the `g`-th such group.
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, RandomizedNonceKey, UnboundKey};
+use aws_lc_rs::cipher::{EncryptingKey, UnboundCipherKey};
 use aws_lc_rs::{hkdf, hmac};
 use limosa_wire::setup::Suite;
 
@@ -89,6 +90,15 @@ impl SegmentKeys {
         let key = self.key(group);
         let key = UnboundKey::new(self.suite.aead(), &key.expose()[..self.suite.key_len()]);
         LessSafeKey::new(key.expect("the key has the suite's length"))
+    }
+
+    /// The cipher in counter mode, which makes the ciphertext once more that
+    /// the other two made and took.
+    pub(super) fn counting(&self, group: u64) -> EncryptingKey {
+        let key = self.key(group);
+        let key = UnboundCipherKey::new(self.suite.counter(), &key.expose()[..self.suite.key_len()]);
+        let key = EncryptingKey::ctr(key.expect("the key has the suite's length"));
+        key.expect("AES has this mode")
     }
 }
 

@@ -14,6 +14,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce, RandomizedNonceKey};
+use aws_lc_rs::cipher::EncryptionContext;
 
 use super::error::EnvelopeError;
 use super::key::{SegmentKeys, group_of};
@@ -134,6 +135,23 @@ impl fmt::Debug for SegmentSealer {
     }
 }
 
+/// What stands before a segment's ciphertext.
+struct Head {
+    flags: u32,
+    nonce: [u8; 12],
+    tag: [u8; 16],
+}
+
+impl Head {
+    fn of(bytes: &[u8; HEAD]) -> Self {
+        let (mut flags, mut nonce, mut tag) = ([0; 4], [0; 12], [0; 16]);
+        flags.copy_from_slice(&bytes[..4]);
+        nonce.copy_from_slice(&bytes[4..16]);
+        tag.copy_from_slice(&bytes[16..]);
+        Self { flags: u32::from_be_bytes(flags), nonce, tag }
+    }
+}
+
 /// Opens segments of one file.
 pub struct SegmentOpener {
     keys: SegmentKeys,
@@ -154,26 +172,61 @@ impl SegmentOpener {
     /// under this number.
     pub fn open<'b>(&mut self, number: SegmentNumber, segment: &'b mut [u8]) -> Result<Opened<'b>, EnvelopeError> {
         let wrong = EnvelopeError::SegmentNotAuthentic(number);
-        let Some((head, body)) = segment.split_first_chunk_mut::<HEAD>() else { return Err(wrong) };
-        let [f0, f1, f2, f3, rest @ ..] = *head;
-        let flags = u32::from_be_bytes([f0, f1, f2, f3]);
-        let (nonce, tag) = rest.split_at(12);
+        let (head, plain) = segment.split_first_chunk_mut().ok_or(wrong)?;
+        let (form, end) = self.open_body(number, head, plain)?;
+        Ok(Opened { plain, form, end })
+    }
+
+    /// As [`open`](Self::open), for a segment whose head lies elsewhere.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn open_body(
+        &mut self,
+        number: SegmentNumber,
+        head: &[u8; HEAD],
+        body: &mut [u8],
+    ) -> Result<(Form, End), EnvelopeError> {
+        let wrong = EnvelopeError::SegmentNotAuthentic(number);
+        let Head { flags, nonce, tag } = Head::of(head);
         if flags & !(FINAL | ZEROS) != 0 || body.len() > self.layout.segment() {
             return Err(wrong);
         }
         let form = if flags & ZEROS == 0 { Form::Data } else { Form::Zeros };
         let end = if flags & FINAL == 0 { End::More } else { End::Final };
-        let nonce = Nonce::try_assume_unique_for_key(nonce).expect("12 bytes are a nonce");
         let associated = associated(number, body.len(), flags);
         let ciphertext: &mut [u8] = match form {
-            Form::Data => &mut *body,
+            Form::Data => body,
             // Nothing but zeros may stand where nothing is encrypted.
             Form::Zeros if body.iter().all(|byte| *byte == 0) => &mut [],
             Form::Zeros => return Err(wrong),
         };
-        let opened = self.key(number).open_in_place_separate_tag(nonce, associated, tag, ciphertext);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let opened = self.key(number).open_in_place_separate_tag(nonce, associated, &tag, ciphertext);
         opened.map_err(|_| wrong)?;
-        Ok(Opened { plain: body, form, end })
+        Ok((form, end))
+    }
+
+    /// What was stored of a segment, from its content and its head: the very
+    /// bytes that [`open_body`](Self::open_body) made this content of. Whether
+    /// head and content belong together shows when they are opened.
+    ///
+    /// # Panics
+    /// If `body` is longer than a segment.
+    pub fn restore(&mut self, number: SegmentNumber, head: &[u8; HEAD], body: &mut [u8]) {
+        assert!(body.len() <= self.layout.segment(), "no segment is that long");
+        let Head { flags, nonce, .. } = Head::of(head);
+        if flags & ZEROS != 0 {
+            return;
+        }
+        // GCM encrypts in counter mode from the block behind the first, which
+        // makes the tag (NIST SP 800-38D, section 7.1).
+        let mut block = [0; 16];
+        block[..12].copy_from_slice(&nonce);
+        block[15] = 2;
+        let key = self.keys.counting(group_of(number));
+        let done = key.less_safe_encrypt(body, EncryptionContext::Iv128(block.into()));
+        done.expect("counter mode takes any number of bytes");
     }
 
     fn key(&mut self, number: SegmentNumber) -> &LessSafeKey {

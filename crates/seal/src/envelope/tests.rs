@@ -118,6 +118,24 @@ proptest! {
     }
 
     #[test]
+    fn what_was_stored_is_made_of_content_and_heads(
+        pieces in pieces(),
+        bits in prop::sample::select(vec![Suite::Aes128Gcm, Suite::Aes256Gcm]),
+    ) {
+        let envelope = envelope(bits, small());
+        let stored = seal_pieces(&envelope, &pieces);
+        let mut opener = envelope.opener();
+        for (number, segment) in stored[small().header()..].chunks(small().segment() + HEAD).enumerate() {
+            let number = SegmentNumber(number as u64);
+            let (head, body) = segment.split_first_chunk().unwrap();
+            let mut content = body.to_vec();
+            opener.open_body(number, head, &mut content).unwrap();
+            opener.restore(number, head, &mut content);
+            prop_assert_eq!(&content[..], body);
+        }
+    }
+
+    #[test]
     fn segments_are_sealed_in_any_order_and_again(
         content in prop::collection::vec(any::<u8>(), 1..2000),
         order in prop::collection::vec(any::<prop::sample::Index>(), 0..30),

@@ -14,6 +14,7 @@ use crate::contract::ReadFile;
 use crate::error::{ErrorKind, Operation, Result, StorageError};
 use crate::metadata::{Metadata, Timestamp};
 use crate::path::StorePath;
+use crate::pool::Pool;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,8 +119,7 @@ struct Sealing {
     content: Plain,
     layout: Layout,
     envelope: Envelope,
-    /// Those that are not at work.
-    sealers: Mutex<Vec<SegmentSealer>>,
+    sealers: Pool<SegmentSealer>,
     /// The last segment of which only a part was asked for: the next read goes
     /// on with the same.
     split: Mutex<Option<(SegmentNumber, Vec<u8>)>>,
@@ -132,7 +132,7 @@ impl Sealing {
             content: Plain(source.size),
             layout: envelope.preamble().layout,
             envelope,
-            sealers: Mutex::default(),
+            sealers: Pool::default(),
             split: Mutex::default(),
         }
     }
@@ -207,10 +207,7 @@ impl Sealing {
             return Ok(false);
         }
         let end = if extent.is_last { End::Final } else { End::More };
-        let kept = locked(&self.sealers).pop();
-        let mut sealer = kept.unwrap_or_else(|| self.envelope.sealer());
-        sealer.seal(number, end, segment)?;
-        locked(&self.sealers).push(sealer);
+        self.sealers.with(|| self.envelope.sealer(), |sealer| sealer.seal(number, end, segment))?;
         Ok(true)
     }
 }

@@ -1,7 +1,5 @@
 //! The segments of one file, sealed and opened by any number of threads at once.
 
-use std::sync::{Mutex, PoisonError};
-
 use limosa_seal::envelope::{
     End, Envelope, EnvelopeError, Form, HEAD, Layout, Plain, SegmentNumber, SegmentOpener, SegmentSealer,
 };
@@ -10,6 +8,7 @@ use super::recognize::{failure, read_exactly};
 use crate::contract::{ReadFile, WriteFile};
 use crate::error::{Operation, Result};
 use crate::path::StorePath;
+use crate::pool::Pool;
 
 /// A file's key at work. Sealers and openers keep the key of the group they
 /// used last; there are as many as threads were at work at one time.
@@ -17,14 +16,14 @@ use crate::path::StorePath;
 pub(super) struct Cipher {
     envelope: Envelope,
     path: StorePath,
-    sealers: Mutex<Vec<SegmentSealer>>,
-    openers: Mutex<Vec<SegmentOpener>>,
+    sealers: Pool<SegmentSealer>,
+    openers: Pool<SegmentOpener>,
 }
 
 impl Cipher {
     /// For the file of this envelope; `path` is for messages.
     pub(super) fn new(envelope: Envelope, path: &StorePath) -> Self {
-        Self { envelope, path: path.clone(), sealers: Mutex::default(), openers: Mutex::default() }
+        Self { envelope, path: path.clone(), sealers: Pool::default(), openers: Pool::default() }
     }
 
     pub(super) fn layout(&self) -> Layout {
@@ -53,7 +52,7 @@ impl Cipher {
 
     /// Seals a segment in place, its head first, and stores it.
     pub(super) fn store(&self, file: &dyn WriteFile, number: u64, end: End, segment: &mut [u8]) -> Result<()> {
-        let sealed = with(&self.sealers, || self.envelope.sealer(), |s| s.seal(SegmentNumber(number), end, segment));
+        let sealed = self.sealers.with(|| self.envelope.sealer(), |s| s.seal(SegmentNumber(number), end, segment));
         sealed.map_err(|error| failure(error, Operation::Write, &self.path))?;
         file.write_at(self.place(number), segment)
     }
@@ -61,7 +60,7 @@ impl Cipher {
     /// Stores the head of a segment of `length` zeros where nothing is stored
     /// yet.
     pub(super) fn store_zeros(&self, file: &dyn WriteFile, number: u64, end: End, length: usize) -> Result<()> {
-        let head = with(&self.sealers, || self.envelope.sealer(), |s| s.zeros(SegmentNumber(number), end, length));
+        let head = self.sealers.with(|| self.envelope.sealer(), |s| s.zeros(SegmentNumber(number), end, length));
         let head = head.map_err(|error| failure(error, Operation::Write, &self.path))?;
         file.write_at(self.place(number), &head)
     }
@@ -78,8 +77,7 @@ impl Cipher {
         let fail = |error| failure(error, Operation::Read, &self.path);
         segment.resize(HEAD + length, 0);
         read_exactly(file, self.place(number), segment, fail)?;
-        let opened = with(
-            &self.openers,
+        let opened = self.openers.with(
             || self.envelope.opener(),
             |opener| opener.open(SegmentNumber(number), segment).map(|opened| (opened.form, opened.end)),
         );
@@ -101,14 +99,4 @@ impl Cipher {
         };
         Err(failure(error, Operation::Read, &self.path))
     }
-}
-
-/// Runs `act` with something of the pool, made if all are in use.
-fn with<T, R>(pool: &Mutex<Vec<T>>, make: impl FnOnce() -> T, act: impl FnOnce(&mut T) -> R) -> R {
-    let lock = || pool.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = lock().pop();
-    let mut taken = kept.unwrap_or_else(make);
-    let result = act(&mut taken);
-    lock().push(taken);
-    result
 }

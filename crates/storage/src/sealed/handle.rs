@@ -3,22 +3,22 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::open_files::{FileId, OpenFiles};
 use super::writer::{SealedFile, Settle};
 use crate::contract::{ReadFile, WriteFile};
 use crate::error::{Operation, Result};
 use crate::metadata::{Attributes, Metadata};
+use crate::open_files::{FileId, OpenFiles};
 
 /// One handle of a file; the last one to go leaves it settled.
 #[derive(Debug)]
 pub(super) struct SealedHandle {
     file: Arc<SealedFile>,
-    open: Arc<OpenFiles>,
+    open: Arc<OpenFiles<SealedFile>>,
     id: FileId,
 }
 
 impl SealedHandle {
-    pub(super) fn new(file: Arc<SealedFile>, open: &Arc<OpenFiles>, id: FileId) -> Self {
+    pub(super) fn new(file: Arc<SealedFile>, open: &Arc<OpenFiles<SealedFile>>, id: FileId) -> Self {
         Self { file, open: open.clone(), id }
     }
 }

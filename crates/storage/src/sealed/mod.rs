@@ -20,8 +20,6 @@
 //! * `writer`: a file that is written.
 //! * `handle`: what those who write it hold.
 //! * `plain`: a file that is written and not sealed.
-//! * `open_files`: the files that are open for writing, so that whoever asks by
-//!   name hears what their writers know.
 //! * `store`: the contract.
 //! * `rewrap`: another master key for files that are there.
 
@@ -29,7 +27,6 @@ mod cipher;
 mod handle;
 mod keys;
 mod ledger;
-mod open_files;
 mod pieces;
 mod plain;
 mod reader;

@@ -1,16 +1,16 @@
 //! What waits in memory of one segment until it is sealed.
 
-use std::ops::Range;
-
 use limosa_seal::envelope::HEAD;
+
+use crate::coverage::Coverage;
 
 /// Bytes of a segment, with room for its head before them.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     /// Empty while nothing was put in.
     segment: Vec<u8>,
-    /// What was put in, apart and in order.
-    covered: Vec<Range<usize>>,
+    /// What was put in.
+    covered: Coverage,
 }
 
 impl Pieces {
@@ -21,16 +21,7 @@ impl Pieces {
             self.segment.resize(HEAD + range.end, 0);
         }
         self.segment[HEAD..][range.clone()].copy_from_slice(bytes);
-        self.cover(range);
-    }
-
-    fn cover(&mut self, mut range: Range<usize>) {
-        let joined = |known: &Range<usize>, range: &Range<usize>| known.start <= range.end && range.start <= known.end;
-        for known in self.covered.extract_if(.., |known| joined(known, &range)).collect::<Vec<_>>() {
-            range = range.start.min(known.start)..range.end.max(known.end);
-        }
-        let at = self.covered.partition_point(|known| known.start < range.start);
-        self.covered.insert(at, range);
+        self.covered.add(range);
     }
 
     /// Whether nothing was put in.
@@ -40,7 +31,7 @@ impl Pieces {
 
     /// Whether the first `length` bytes all were put in.
     pub(super) fn fills(&self, length: usize) -> bool {
-        length == 0 || self.covered.first().is_some_and(|first| first.start == 0 && first.end >= length)
+        self.covered.fills(length)
     }
 
     /// The segment of `length` bytes, head first; `base`, likewise with a head,
@@ -51,7 +42,7 @@ impl Pieces {
             return self.segment;
         };
         base.resize(HEAD + length, 0);
-        for range in self.covered {
+        for range in self.covered.stretches() {
             base[HEAD..][range.clone()].copy_from_slice(&self.segment[HEAD..][range]);
         }
         base

@@ -7,7 +7,6 @@ use limosa_seal::envelope::{Envelope, EnvelopeError, PREAMBLE};
 use super::cipher::Cipher;
 use super::handle::SealedHandle;
 use super::keys::MasterKeys;
-use super::open_files::{FileId, OpenFiles};
 use super::plain::PlainFile;
 use super::reader::SealedReader;
 use super::recognize::{SHORTEST, content_length, failure, header, sealed_start};
@@ -17,6 +16,7 @@ use crate::contract::{
 };
 use crate::error::{ErrorKind, Operation, Result};
 use crate::metadata::{Attributes, Metadata};
+use crate::open_files::{FileId, OpenFiles};
 use crate::path::StorePath;
 
 /// A store that seals what is written to it; see the [module](super).
@@ -24,7 +24,7 @@ use crate::path::StorePath;
 pub struct SealedStore {
     inner: Arc<dyn Store>,
     keys: MasterKeys,
-    open: Arc<OpenFiles>,
+    open: Arc<OpenFiles<SealedFile>>,
 }
 
 impl SealedStore {

@@ -28,13 +28,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use limosa_seal::envelope::{End, EnvelopeError, Form, HEAD, SegmentNumber};
 
 use super::cipher::Cipher;
-use super::ledger::{Before, Ledger, Segments};
+use super::ledger::{Before, Ledger};
 use super::pieces::Pieces;
 use super::reader::{Extents, last_segment, length_of, parts};
 use super::recognize::{failure, within};
 use crate::contract::{ReadFile, WriteFile};
 use crate::error::{ErrorKind, Operation, Result, StorageError};
 use crate::metadata::Metadata;
+use crate::segments::Segments;
 
 /// How far a file is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
