@@ -6,6 +6,7 @@
 //! cargo run --release -p limosa-sim --example crash -- --seed 4711     # one seed, with its plan
 //! cargo run --release -p limosa-sim --example crash -- --sealed 1000   # the receiver seals its files at rest
 //! cargo run --release -p limosa-sim --example crash -- --protected 1000 # the sender seals them; or both
+//! cargo run --release -p limosa-sim --example crash -- --opened 1000   # the receiver opens what was sealed before
 //! ```
 //!
 //! Each seed is a tree, a line and one to three interruptions: power loss or
@@ -30,18 +31,20 @@ fn main() -> ExitCode {
         given.retain(|argument| argument != word);
         given.len() < before
     };
-    let plan: fn(u64) -> CrashPlan = match (taken("--sealed"), taken("--protected")) {
-        (false, false) => CrashPlan::draw,
-        (true, false) => |seed| CrashPlan::draw(seed).sealed(),
-        (false, true) => |seed| CrashPlan::draw(seed).protected(),
-        (true, true) => |seed| CrashPlan::draw(seed).protected().sealed(),
+    let plan: fn(u64) -> CrashPlan = match (taken("--sealed"), taken("--protected"), taken("--opened")) {
+        (false, false, false) => CrashPlan::draw,
+        (true, false, false) => |seed| CrashPlan::draw(seed).sealed(),
+        (false, true, false) => |seed| CrashPlan::draw(seed).protected(),
+        (true, true, false) => |seed| CrashPlan::draw(seed).protected().sealed(),
+        (_, _, true) => |seed| CrashPlan::draw(seed).opened(),
     };
     match arguments(given.into_iter()) {
         Some((seeds, true)) => show(plan(seeds.start)),
         Some((seeds, false)) => run_all(seeds, plan),
         None => {
             eprintln!(
-                "usage: crash [--sealed] [--protected] COUNT [--from SEED] | crash [--sealed] [--protected] --seed SEED"
+                "usage: crash [KIND] COUNT [--from SEED] | crash [KIND] --seed SEED\n\
+                 where KIND is --sealed, --protected, both, or --opened"
             );
             ExitCode::from(2)
         }

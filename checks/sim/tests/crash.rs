@@ -2,22 +2,14 @@
 
 #![allow(clippy::panic, reason = "a test says by it what it found")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use limosa_sim::disk::{Effect, Fault};
 use limosa_sim::job::crash::{CrashPlan, run, run_on};
 use limosa_storage::Operation;
 
-/// Seeds run here; the example `crash` runs as many as it is told to.
+/// Seeds run here, of each kind: in clear, sealed at rest, sealed as they are
+/// sent, both, and opened as they are fetched. The example `crash` runs as many
+/// as it is told to.
 const SEEDS: u64 = 1000;
-/// Of those, how many are run with files sealed at rest, as they are sent, and
-/// both.
-const SEALED_SEEDS: u64 = 334;
-/// And how many of those with a file that can be continued.
-const LARGE_SEEDS: usize = 40;
-/// Seeds that tear the end of what was synced, if it is written over to end the
-/// file anew.
-const TEARING: [u64; 5] = [143, 259, 342, 917, 928];
 
 fn run_seeds(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
@@ -38,28 +30,32 @@ fn no_crash_leaves_a_wrong_file_and_every_transfer_gets_done() {
 
 #[test]
 fn no_crash_leaves_a_wrong_file_or_shows_content_where_files_are_sealed() {
-    let (at_rest, as_sent) = (CrashPlan::sealed as fn(_) -> _, CrashPlan::protected as fn(_) -> _);
-    let both = |plan| at_rest(as_sent(plan));
-    // Files that are continued are in few of them.
-    let large = (0..10_000).map(CrashPlan::draw).filter(|plan| plan.large).take(LARGE_SEEDS);
-    let plans = (0..SEALED_SEEDS).chain(TEARING).map(CrashPlan::draw).chain(large);
-    let resumed = AtomicU64::new(0);
-    let run_all = |plans: &mut dyn Iterator<Item = CrashPlan>| {
-        for plan in plans {
-            let words = format!("{}{}", plan.words(), plan.seed);
-            match run(plan) {
-                Ok(result) => resumed.fetch_add(result.resumed, Ordering::Relaxed),
-                Err(violation) => {
-                    panic!("{violation}\nreplay: cargo run --release -p limosa-sim --example crash -- {words}")
-                }
-            };
-        }
-    };
+    let both = |plan: CrashPlan| plan.protected().sealed();
     std::thread::scope(|scope| {
-        scope.spawn(|| run_all(&mut plans.clone().map(at_rest)));
-        scope.spawn(|| run_all(&mut plans.clone().map(as_sent).chain(plans.clone().map(both))));
+        scope.spawn(|| {
+            run_kind(CrashPlan::sealed);
+            run_kind(CrashPlan::opened);
+        });
+        scope.spawn(|| {
+            run_kind(CrashPlan::protected);
+            run_kind(both);
+        });
     });
-    assert!(resumed.into_inner() > 0, "some went on where they stopped");
+}
+
+/// Runs plans of one kind, some of which must go on where they stopped.
+fn run_kind(kind: fn(CrashPlan) -> CrashPlan) {
+    let mut resumed = 0;
+    for plan in (0..SEEDS).map(CrashPlan::draw).map(kind) {
+        let words = format!("{}{}", plan.words(), plan.seed);
+        match run(plan) {
+            Ok(result) => resumed += result.resumed,
+            Err(violation) => {
+                panic!("{violation}\nreplay: cargo run --release -p limosa-sim --example crash -- {words}")
+            }
+        }
+    }
+    assert!(resumed > 0, "none of {} went on where it stopped", kind(CrashPlan::draw(0)).words());
 }
 
 #[test]

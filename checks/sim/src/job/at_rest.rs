@@ -41,9 +41,22 @@ impl AtRest {
     }
 }
 
+/// Bits of the filter that most of what is compared does not pass.
+const FILTER_BITS: u32 = 20;
+
 /// Pieces of the content of a tree, to be looked for elsewhere.
 #[derive(Clone, Debug, Default)]
-pub struct Traces(HashSet<[u8; PIECE]>);
+pub struct Traces {
+    pieces: HashSet<u64>,
+    /// One bit for all pieces that [`bit_of`] takes for one. Empty without any.
+    filter: Vec<bool>,
+}
+
+/// Where a piece has its bit in the filter: Fibonacci hashing (Knuth, The Art of
+/// Computer Programming, volume 3, section 6.4).
+fn bit_of(piece: u64) -> usize {
+    (piece.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - FILTER_BITS)) as usize
+}
 
 impl Traces {
     /// Of all files below `root`.
@@ -51,11 +64,13 @@ impl Traces {
     /// # Errors
     /// What the store reports.
     pub fn of(store: &dyn Store, root: &StorePath) -> Result<Self> {
-        let mut traces = Self::default();
+        let mut traces = Self { pieces: HashSet::new(), filter: vec![false; 1 << FILTER_BITS] };
         each_file(store, root, |_, content| {
             let pieces = content.chunks(STRIDE).filter_map(|part| part.first_chunk::<PIECE>());
-            traces.0.extend(pieces.filter(|piece| piece.iter().filter(|byte| **byte != 0).count() > PIECE / 2));
+            let telling = pieces.filter(|piece| piece.iter().filter(|byte| **byte != 0).count() > PIECE / 2);
+            traces.pieces.extend(telling.map(|piece| u64::from_le_bytes(*piece)));
         })?;
+        traces.pieces.iter().for_each(|piece| traces.filter[bit_of(*piece)] = true);
         Ok(traces)
     }
 
@@ -65,9 +80,13 @@ impl Traces {
     /// What the store reports.
     pub fn found(&self, store: &dyn Store, root: &StorePath) -> Result<Option<StorePath>> {
         let mut found = None;
+        if self.pieces.is_empty() {
+            return Ok(found);
+        }
         each_file(store, root, |path, content| {
-            let mut windows = content.windows(PIECE).filter_map(|window| window.first_chunk::<PIECE>());
-            if windows.any(|window| self.0.contains(window)) {
+            let windows = content.windows(PIECE).filter_map(|window| window.first_chunk::<PIECE>());
+            let mut pieces = windows.map(|window| u64::from_le_bytes(*window));
+            if pieces.any(|piece| self.filter[bit_of(piece)] && self.pieces.contains(&piece)) {
                 found = Some(path.clone());
             }
         })?;

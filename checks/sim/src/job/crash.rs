@@ -15,6 +15,7 @@ use limosa_wire::setup::Durability;
 use limosa_wire::{Code, Rate};
 
 use super::at_rest::{AtRest, Traces};
+use super::protecting::Protection;
 use super::tree::{self, Tree};
 use super::{DESTINATION, SOURCE, Session, TransferPlan, path, protecting};
 use crate::disk::{Disk, Speed};
@@ -187,16 +188,28 @@ impl CrashPlan {
     #[must_use]
     pub fn words(&self) -> String {
         let sealed = if self.transfer.at_rest == AtRest::Sealed { "--sealed " } else { "" };
-        let protected = if self.transfer.protected { "--protected " } else { "" };
-        format!("{sealed}{protected}--seed ")
+        let protection = match self.transfer.protection {
+            Protection::None => "",
+            Protection::Sealing => "--protected ",
+            Protection::Opening => "--opened ",
+        };
+        format!("{sealed}{protection}--seed ")
     }
 
     /// The same with files that are sealed as they are sent, into a destination
     /// where nothing stands.
     #[must_use]
     pub fn protected(mut self) -> Self {
-        self.transfer.protected = true;
+        self.transfer.protection = Protection::Sealing;
         self.older = false;
+        self
+    }
+
+    /// The same with files that were sealed before, and are opened by who
+    /// fetches them.
+    #[must_use]
+    pub fn opened(mut self) -> Self {
+        self.transfer.protection = Protection::Opening;
         self
     }
 }
@@ -296,6 +309,9 @@ impl Run {
         tree::plant(&source, &path(SOURCE), plan.large, random).expect("an empty disk takes a tree");
         let wanted = tree::survey(&source, &path(SOURCE)).expect("the tree is there").0;
         let mut before = Tree::new();
+        if plan.transfer.protection == Protection::Opening {
+            protecting::seal_all(&source, &path(SOURCE)).expect("the tree is there");
+        }
         if plan.older {
             let landing = plan.transfer.landing();
             limosa_storage::make_directories(&destination, &landing).expect("an empty disk takes a directory");
@@ -306,8 +322,8 @@ impl Run {
             disk.settle();
             disk.set_speed(Speed::SOLID_STATE);
         }
-        let traces = match (plan.transfer.at_rest, plan.transfer.protected) {
-            (AtRest::Clear, false) => Traces::default(),
+        let traces = match (plan.transfer.at_rest, plan.transfer.protection) {
+            (AtRest::Clear, Protection::None | Protection::Opening) => Traces::default(),
             _ => Traces::of(&source, &path(SOURCE)).expect("the tree is there"),
         };
         let result = CrashResult { bytes: tree::bytes(&wanted), ..CrashResult::default() };
@@ -435,8 +451,9 @@ impl Run {
             let landing = self.plan.transfer.landing();
             let settled = session.machine(Side::Far).settled();
             let below = settled.iter().filter_map(|path| path_below(path, &landing));
-            let plain = |path: StorePath| {
-                if self.plan.transfer.protected { protecting::plain_path(&path).unwrap_or(path) } else { path }
+            let plain = |path: StorePath| match self.plan.transfer.protection {
+                Protection::None => path,
+                _ => protecting::plain_path(&path).unwrap_or(path),
             };
             self.promised.extend(below.map(plain));
         }
@@ -462,7 +479,7 @@ impl Run {
         }
         let store = self.plan.transfer.at_rest.store(&self.destination);
         let (tree, under_way) = tree::survey(&*store, &landing).map_err(unreadable)?;
-        if !self.plan.transfer.protected {
+        if self.plan.transfer.protection != Protection::Sealing {
             return Ok((tree, under_way));
         }
         let opened = protecting::opened(&*store, &landing, &tree);

@@ -10,10 +10,9 @@
 pub mod at_rest;
 pub mod crash;
 pub mod file;
-mod protecting;
+pub mod protecting;
 pub mod tree;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use limosa_seal::{AlgorithmSet, ContentAlgorithm};
@@ -30,6 +29,7 @@ use limosa_wire::setup::{ContentDigest, Durability, Overwrite};
 use limosa_wire::{Code, Rate, SessionId};
 
 use self::at_rest::AtRest;
+use self::protecting::Protection;
 use crate::disk::Disk;
 use crate::line::{Address, Line, Side};
 use crate::link::LinkSettings;
@@ -64,8 +64,8 @@ pub struct TransferPlan {
     pub rate: RateLimits,
     /// How the receiving end keeps its files.
     pub at_rest: AtRest,
-    /// Whether files are sealed as they are sent.
-    pub protected: bool,
+    /// What the sending user's encryption has to do with it.
+    pub protection: Protection,
     /// Memory of the sending end.
     pub sender: SenderLimits,
     /// Memory of the receiving end.
@@ -86,7 +86,7 @@ impl TransferPlan {
             policy: Policy::Fair,
             rate: RateLimits { target: None, cap: Rate::UNLIMITED },
             at_rest: AtRest::Clear,
-            protected: false,
+            protection: Protection::None,
             sender: SenderLimits::default(),
             receiver: ReceiverLimits::default(),
         }
@@ -142,16 +142,13 @@ impl Session {
         source.reset_clock();
         destination.reset_clock();
         let typed = Destination::parse(DESTINATION.as_bytes()).expect("the destination is a path");
-        let store = plan.at_rest.store(destination);
+        let store = plan.protection.writes(plan.at_rest.store(destination), plan.durability);
         let survey = Survey::of(&*store, typed)?;
         let sending = Job::sending(sending_engine(plan, survey.fresh()), plan.rate);
         let receiving = Job::receiving(receiving_engine(plan, survey));
         let mut network = Network::new(Line::new(plan.forward.clone(), plan.reverse.clone(), seed.part("line")));
         let [near, far] = connections(plan, seed);
-        let read: Arc<dyn Store> = match plan.protected {
-            true => protecting::protecting(source),
-            false => Arc::new(source.clone()),
-        };
+        let read = plan.protection.reads(source);
         let near = Machine::with_store(near, sending, source.clone(), read);
         let far = Machine::with_store(far, receiving, destination.clone(), store);
         let flow = network.add_flow(near, far, FlowSettings::default());
@@ -208,7 +205,8 @@ impl Session {
 fn sending_engine(plan: &TransferPlan, fresh: bool) -> Sender {
     let destination = if fresh { sender::Destination::Fresh } else { sender::Destination::ComparedByAttributes };
     let config = SenderConfig::new(vec![plan.source()], algorithm());
-    let nature = if plan.protected { Nature::Sealed(Continuing::ByFront) } else { Nature::Stored };
+    let nature =
+        if plan.protection == Protection::Sealing { Nature::Sealed(Continuing::ByFront) } else { Nature::Stored };
     Sender::new(SenderConfig {
         destination,
         nature,
@@ -225,7 +223,7 @@ fn receiving_engine(plan: &TransferPlan, survey: Survey) -> Receiver {
         .with_overwrite(plan.overwrite)
         .with_durability(plan.durability)
         .with_limits(plan.receiver);
-    let options = if plan.protected { options.continuing_by_front() } else { options };
+    let options = if plan.protection == Protection::Sealing { options.continuing_by_front() } else { options };
     Receiver::new(options).expect("resume level 1 is there")
 }
 

@@ -1,14 +1,15 @@
-//! Transfers whose files are sealed as they are sent: what the sending machine
-//! reads, and what the files of the destination hold.
+//! Transfers of files that a user encrypts: sealed as they are sent, or opened
+//! as they are fetched. What the machines read and write, and what the files of
+//! the destination hold.
 
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 use limosa_seal::envelope::{Header, Keyring, OpeningReader, Sealed, StretchedPassphrase};
 use limosa_seal::{AlgorithmSet, SecretBytes, Stretch};
-use limosa_storage::protecting::{ProtectingStore, ProtectionKeys, Suffix};
-use limosa_storage::{FollowLinks, Store, StorePath, read_whole};
-use limosa_wire::setup::Suite;
+use limosa_storage::protecting::{Misfit, ProtectingStore, ProtectionKeys, Suffix, UnprotectingStore};
+use limosa_storage::{Attributes, FollowLinks, Metadata, Store, StorePath, read_whole};
+use limosa_wire::setup::{Durability, Suite};
 
 use super::algorithm;
 use super::tree::{Content, Item, Tree};
@@ -26,8 +27,71 @@ fn keyring() -> Keyring {
     Keyring::new(SET).with_passphrase(SecretBytes::from(WORD.to_owned()))
 }
 
+/// What the user's encryption has to do with a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing.
+    None,
+    /// Files are sealed as they are sent.
+    Sealing,
+    /// Files are sealed at the source, and opened as they are fetched.
+    Opening,
+}
+
+impl Protection {
+    /// What the sender reads of its disk.
+    pub(super) fn reads(self, disk: &Disk) -> Arc<dyn Store> {
+        match self {
+            Self::Sealing => protecting(disk),
+            Self::None | Self::Opening => Arc::new(disk.clone()),
+        }
+    }
+
+    /// Through what the receiver writes.
+    pub(super) fn writes(self, store: Arc<dyn Store>, durability: Durability) -> Arc<dyn Store> {
+        match self {
+            Self::None | Self::Sealing => store,
+            Self::Opening => {
+                let durability = match durability {
+                    Durability::None => limosa_storage::Durability::None,
+                    Durability::File => limosa_storage::Durability::File,
+                    Durability::Strict => limosa_storage::Durability::Strict,
+                };
+                Arc::new(UnprotectingStore::new(store, keyring(), suffix(), Misfit::Discard, durability))
+            }
+        }
+    }
+}
+
+/// Seals every file below `root`, as somebody did before it is fetched.
+pub(super) fn seal_all(disk: &Disk, root: &StorePath) -> limosa_storage::Result<()> {
+    let sealing = protecting(disk);
+    let keep = |path: &StorePath, found: &Metadata| {
+        disk.set_attributes(path, &Attributes::default().with_mode(found.mode).with_modified(found.modified))
+    };
+    let mut ahead = vec![root.clone()];
+    while let Some(directory) = ahead.pop() {
+        let found = disk.metadata(&directory, FollowLinks::No)?;
+        for entry in disk.list(&directory, None, usize::MAX)?.entries {
+            let path = directory.join(&entry.name).expect("paths of a test are short");
+            let inside = disk.metadata(&path, FollowLinks::No)?;
+            if inside.is_directory() {
+                ahead.push(path);
+            } else if inside.is_file() {
+                let shown = sealing.shown(&path);
+                let sealed = read_whole(&*sealing, &shown, u64::MAX)?;
+                disk.remove(&path)?;
+                disk.create(&shown)?.write_at(0, &sealed)?;
+                keep(&shown, &inside)?;
+            }
+        }
+        keep(&directory, &found)?;
+    }
+    Ok(())
+}
+
 /// What is on `disk`, sealed for a session of its own.
-pub(super) fn protecting(disk: &Disk) -> Arc<dyn Store> {
+fn protecting(disk: &Disk) -> Arc<ProtectingStore> {
     let scheme = SET.passphrase(Stretch::Argon2id { memory_kib: 8, passes: 1, lanes: 1 }).expect("it is allowed");
     let word = StretchedPassphrase::new(scheme, &SecretBytes::from(WORD.to_owned())).expect("a passphrase");
     let suite = SET.envelope_suite(Suite::Aes256Gcm).expect("it is allowed");

@@ -226,6 +226,8 @@ pub struct WriteWhole {
 pub struct OpenPartial {
     pub(super) path: StorePath,
     pub(super) journal: Option<OpenJournal>,
+    /// How long the file will be, where that is known.
+    pub(super) size: Option<u64>,
     /// Space to reserve, bytes.
     pub(super) preallocate: Option<u64>,
     pub(super) parents: Parents,

@@ -125,7 +125,8 @@ impl LargeFile {
 
     fn opening(&self, bench: &Bench) -> Result<OpenPartial, Failure> {
         let parents = bench.options.parents();
-        let preallocate = self.about.size.filter(|size| self.missing == *size && self.furthest == *size);
+        let size = self.about.size;
+        let preallocate = size.filter(|size| self.missing == *size && self.furthest == *size);
         if let Some(from) = self.about.resume_from(bench)? {
             let promised = self.promised.as_ref().and_then(|promise| promise.front.clone());
             let earlier = match (bench.options.resume, promised) {
@@ -136,11 +137,11 @@ impl LargeFile {
                 (_, None) => Earlier::Any,
             };
             let journal = OpenJournal { path: from.journal, header: from.header, earlier };
-            return Ok(OpenPartial { path: from.partial, journal: Some(journal), preallocate, parents });
+            return Ok(OpenPartial { path: from.partial, journal: Some(journal), size, preallocate, parents });
         }
         let path = bench.options.names.unjournaled(&self.about.to, self.about.id);
         let path = path.map_err(|error| Failure::because(code_of_path(error), error.to_string()))?;
-        Ok(OpenPartial { path, journal: None, preallocate, parents })
+        Ok(OpenPartial { path, journal: None, size, preallocate, parents })
     }
 
     /// The partial file is open, or cannot be.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use limosa_seal::envelope::MAGIC;
 use limosa_storage::{
-    Attributes, Durability, ErrorKind, FollowLinks, Metadata, Operation, Publish, ReadFile, Result, Staged,
-    StorageError, Store, StorePath, WriteFile, read_whole,
+    Attributes, Durability, ErrorKind, Metadata, Operation, Publish, ReadFile, Result, Staged, StorageError, Store,
+    StorePath, WriteFile, read_whole,
 };
 use limosa_wire::Code;
 use limosa_wire::front::{FRONT, Front};
@@ -43,10 +43,12 @@ pub(super) fn publish(store: &dyn Store, request: PublishPartial) -> Result<()> 
         let _ = close(store, &partial, &Fate::Remove);
         return Err(StorageError::new(ErrorKind::Unprotected, Operation::Publish, &to));
     }
-    name_partial(store, &partial, &to, size, &attributes, publish).inspect_err(|_| {
+    name_partial(store, &partial, &to, size, &attributes, publish).inspect_err(|error| {
         // It may have got a name all the same: then there is nothing to continue.
         let is_gone = matches!(find(store, &partial.path), Ok(None));
-        let _ = close(store, &partial, if is_gone { &Fate::Remove } else { &otherwise });
+        // What is damaged would be as damaged for whoever continued it.
+        let is_useless = is_gone || error.kind() == ErrorKind::Damaged;
+        let _ = close(store, &partial, if is_useless { &Fate::Remove } else { &otherwise });
     })?;
     if let Some(journal) = &partial.journal {
         forget(store, &journal.path);
@@ -105,9 +107,19 @@ pub(super) fn inspect(store: &dyn Store, inspect: &Inspect) -> Result<Inspection
     if !from.by_front {
         return Ok(Inspection::Resume(Promise { missing, front: None }));
     }
-    let file = store.open(&from.partial, FollowLinks::No).ok();
-    let front = file.filter(|_| held.contains_key(&0)).and_then(|file| front_of(&*file));
+    let front = if held.contains_key(&0) { front_at_rest(store, from)? } else { None };
     Ok(front.map_or(Inspection::Take, |front| Inspection::Resume(Promise { missing, front: Some(front) })))
+}
+
+/// How the partial file of an earlier session begins, if that can be told.
+///
+/// It is opened as by who goes on with it, under its lock: a store that seals
+/// shows nobody else what is not finished.
+fn front_at_rest(store: &dyn Store, from: &ResumeFrom) -> Result<Option<Front>> {
+    let Ok(_lock) = store.lock(&from.journal) else { return Ok(None) };
+    let Some(file) = reopen(store, &from.partial)? else { return Ok(None) };
+    file.expect_length(from.header.size);
+    Ok(front_of(&*file))
 }
 
 /// How a partial file begins, if that can be told.
@@ -195,6 +207,10 @@ pub(super) fn open(store: &dyn Store, open: &OpenPartial) -> Result<DestinationO
         }
         Some(journal) => open_journaled(store, open, journal)?,
     };
+    if let (DestinationOutput::Opened { partial, .. }, Some(size)) = (&output, open.size) {
+        // What the journal speaks of must not be written over to end the file.
+        partial.file.expect_length(size);
+    }
     if let (DestinationOutput::Opened { partial, held, .. }, Some(length)) = (&output, open.preallocate)
         && held.is_empty()
         && let Err(error) = partial.file.preallocate(length)
@@ -222,8 +238,6 @@ fn open_journaled(store: &dyn Store, open: &OpenPartial, plan: &OpenJournal) -> 
             (file, chain, BTreeMap::new())
         }
     };
-    // What the journal speaks of must not be written over to end the file.
-    file.expect_length(plan.header.size);
     let partial = Arc::new(Partial::new(open.path.clone(), file, Some(journal)));
     Ok(DestinationOutput::Opened { partial, chain: Some(chain), held })
 }

@@ -62,6 +62,7 @@ fn stage(store: &dyn Store, whole: &WriteWhole) -> Stage {
 }
 
 fn fill(file: &dyn WriteFile, whole: &WriteWhole) -> Result<()> {
+    file.expect_length(whole.bytes.len() as u64);
     if !whole.bytes.is_empty() {
         file.write_at(0, &whole.bytes)?;
     }
