@@ -3,22 +3,24 @@
 //!
 //! ```text
 //! sending    files ── ProtectingStore: names + suffix, sealed lengths ──► engine
-//! fetching   engine ──► sealed partial files ── UnprotectingStore: publish ──► files
+//! fetching   engine ──► UnprotectingStore: content and heads ──► files
 //! ```
 //!
 //! Both wrap the client's own store and follow `docs/ENVELOPE.md`; the engines
 //! and the other end see sealed files alone. A sealed file is made up while it
-//! is read, so that reading the same bytes of it twice gives different ones:
-//! who sends it keeps what it has read until it has arrived.
+//! is read: as long as it stays open the same bytes give the same again, as far
+//! as what was read of it is remembered; opened anew they give others.
 //!
 //! Reading order: [`Suffix`] for names; [`ProtectionKeys`] for whom files are
-//! sealed; `sealed` for one file while it is sealed; [`ProtectingStore`] and
+//! sealed; `sealed` for one file while it is sealed, and `sent` for what is
+//! remembered of it; [`ProtectingStore`] and
 //! [`UnprotectingStore`] for trees of them.
 
 mod keys;
 mod opening;
 mod sealed;
 mod sending;
+mod sent;
 mod suffix;
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,20 @@
 //! One file that is sealed while it is read.
+//!
+//! What is read again is made again: the content encrypted under the nonce of
+//! the head that was sent. That is given out only if the tag of that head fits,
+//! so that no nonce ever serves two contents; a segment whose source has changed,
+//! or whose head is forgotten, is sealed anew.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use limosa_seal::envelope::{
-    End, Envelope, EnvelopeError, HEAD, Header, Layout, Plain, Sealed, SegmentNumber, SegmentSealer,
+    End, Envelope, EnvelopeError, HEAD, Header, Layout, Plain, Sealed, SegmentNumber, SegmentOpener, SegmentSealer,
 };
 
 use super::keys::ProtectionKeys;
+use super::sent::SentHeads;
 use super::unopened;
 use crate::contract::ReadFile;
 use crate::error::{ErrorKind, Operation, Result, StorageError};
@@ -120,6 +126,8 @@ struct Sealing {
     layout: Layout,
     envelope: Envelope,
     sealers: Pool<SegmentSealer>,
+    openers: Pool<SegmentOpener>,
+    sent: Mutex<SentHeads>,
     /// The last segment of which only a part was asked for: the next read goes
     /// on with the same.
     split: Mutex<Option<(SegmentNumber, Vec<u8>)>>,
@@ -133,6 +141,8 @@ impl Sealing {
             layout: envelope.preamble().layout,
             envelope,
             sealers: Pool::default(),
+            openers: Pool::default(),
+            sent: Mutex::default(),
             split: Mutex::default(),
         }
     }
@@ -206,9 +216,37 @@ impl Sealing {
         if source.read_at(extent.plain.0, plain)? < plain.len() {
             return Ok(false);
         }
+        let sent = locked(&self.sent).get(number.0);
+        if sent.is_some_and(|head| self.seal_again(number, head, segment)) {
+            return Ok(true);
+        }
         let end = if extent.is_last { End::Final } else { End::More };
         self.sealers.with(|| self.envelope.sealer(), |sealer| sealer.seal(number, end, segment))?;
+        if let Some(head) = segment.first_chunk() {
+            locked(&self.sent).put(number.0, *head);
+        }
         Ok(true)
+    }
+
+    /// Makes the segment once more that was sent with this head; false, and the
+    /// content left as it is, if that was of another content.
+    fn seal_again(&self, number: SegmentNumber, head: [u8; HEAD], segment: &mut [u8]) -> bool {
+        let Some((room, body)) = segment.split_first_chunk_mut() else { return false };
+        self.openers.with(
+            || self.envelope.opener(),
+            |opener| {
+                opener.restore(number, &head, body);
+                let mut copy = body.to_vec();
+                let is_same = opener.open_body(number, &head, &mut copy).is_ok();
+                if is_same {
+                    *room = head;
+                } else {
+                    // Counter mode undoes itself.
+                    opener.restore(number, &head, body);
+                }
+                is_same
+            },
+        )
     }
 }
 

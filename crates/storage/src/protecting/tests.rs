@@ -159,6 +159,35 @@ fn chunks_that_are_read_again_open_with_the_rest() {
 }
 
 #[test]
+fn what_is_read_again_is_the_same_and_no_nonce_serves_two_contents() {
+    const SEGMENT: usize = 65_536;
+    let content = vec![1; 3_000_000];
+    let here = Arc::new(MemoryStore::new());
+    put(&*here, "f", &content);
+    let modified = here.metadata(&path("f"), FollowLinks::No).unwrap().modified;
+    let file = protecting(&here, "word").open(&path("f.env"), FollowLinks::No).unwrap();
+    let read = |number: usize| {
+        let mut segment = vec![0; SEGMENT];
+        assert_eq!(file.read_at((number * SEGMENT) as u64, &mut segment).unwrap(), SEGMENT);
+        segment
+    };
+    let first: Vec<_> = (0..8).map(read).collect();
+    for number in [7, 0, 3, 1] {
+        assert!(read(number) == first[number], "segment {number}");
+    }
+    // The source changes, and does not show it.
+    let source = here.reopen(&path("f")).unwrap();
+    source.write_at(2 * SEGMENT as u64, &[2; SEGMENT]).unwrap();
+    here.set_attributes(&path("f"), &Attributes::default().with_modified(modified)).unwrap();
+    for (number, changed) in [(2, false), (3, true), (4, true), (5, false)] {
+        let nonce = |segment: &[u8]| segment[4..16].to_vec();
+        let again = read(number);
+        assert_eq!(nonce(&again) != nonce(&first[number]), changed, "segment {number}");
+        assert_eq!(again == first[number], !changed, "segment {number}");
+    }
+}
+
+#[test]
 fn what_is_an_envelope_is_sent_as_it_is_and_nothing_is_sent_in_clear() {
     let here = Arc::new(MemoryStore::new());
     let envelope = envelope_of(b"words", "other");

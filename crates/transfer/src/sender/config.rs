@@ -60,8 +60,8 @@ pub enum Destination {
 pub enum Nature {
     /// Bytes that stay what they are: reading them again gives the same.
     Stored,
-    /// They are sealed as they are read, each time otherwise. What was read is
-    /// kept until it has arrived.
+    /// They are sealed as they are read: the same while a file stays open, and
+    /// otherwise when it is opened anew, for a chunk that is asked for again.
     Sealed(Continuing),
 }
 

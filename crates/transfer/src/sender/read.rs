@@ -238,9 +238,7 @@ impl Sender {
             return self.cache.recycle(buffer);
         }
         self.cache.reserve_anyway(buffer.len() as u64);
-        // What cannot be read again as it was stays until it has arrived.
-        let droppable = self.config.nature == Nature::Stored;
-        self.cache.insert(BlockKey::at(owner, file.start), buffer, placed, droppable);
+        self.cache.insert(BlockKey::at(owner, file.start), buffer, placed, true);
         for Share { linear, layout_end } in shares {
             self.space.ready(linear.clone(), *layout_end);
         }
