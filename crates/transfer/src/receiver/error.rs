@@ -1,7 +1,7 @@
 //! What ends a receiving session as a whole. Failures of single entries are
 //! verdicts, and the others go on.
 
-use limosa_storage::PathError;
+use limosa_storage::{ErrorKind, PathError, StorageError};
 use limosa_wire::Code;
 use limosa_wire::codec::DecodeError;
 use limosa_wire::setup::ResumeLevel;
@@ -39,6 +39,12 @@ impl ReceiverError {
             Self::ResumeLevel(_) => Code::USAGE,
         }
     }
+}
+
+/// Whether nobody is to go on with a file that failed so: no key at hand opens
+/// it.
+pub(super) fn is_misfit(error: &StorageError) -> bool {
+    matches!(error.kind(), ErrorKind::WrongPassphrase | ErrorKind::NoFittingKey)
 }
 
 /// The code of a path that is none.

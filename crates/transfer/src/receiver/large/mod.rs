@@ -26,6 +26,7 @@ use limosa_wire::layout::{Digest, MAX_CHUNKS, SourceIdentity};
 use self::blocks::Block;
 use self::partial::{Handle, JournalState};
 use super::bench::{Bench, Wait};
+use super::error::is_misfit;
 use super::operation::{DestinationOutput, Partial, Promise};
 use super::step::Step;
 use crate::content::Chunks;
@@ -236,7 +237,7 @@ impl LargeFile {
             (Wait::Closed, _) => self.closed(bench),
             (Wait::Published, result) => self.published(result, bench),
             (Wait::Checkpoint, result) => self.checkpointed(&result, bench),
-            (_, Err(error)) => self.fail(Failure::from(&error), false, bench),
+            (_, Err(error)) => self.fail(Failure::from(&error), is_misfit(&error), bench),
             (Wait::Block(block), Ok(DestinationOutput::Digested(digest))) => self.digested(block, digest, bench),
             (Wait::Pieces { blocks, bytes }, Ok(_)) => self.pieces_written(&blocks, bytes, bench),
             (_, Ok(_)) => Step::Going,

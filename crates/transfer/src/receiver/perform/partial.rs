@@ -15,6 +15,7 @@ use limosa_wire::layout::Digest;
 use limosa_wire::setup::Overwrite;
 use limosa_wire::verdict::MAX_MISSING;
 
+use super::super::error::is_misfit;
 use super::super::operation::{
     DestinationOutput, Earlier, Fate, Inspect, Inspection, Journal, OpenJournal, OpenPartial, Partial, Promise,
     PublishPartial, ResumeFrom,
@@ -47,7 +48,7 @@ pub(super) fn publish(store: &dyn Store, request: PublishPartial) -> Result<()> 
         // It may have got a name all the same: then there is nothing to continue.
         let is_gone = matches!(find(store, &partial.path), Ok(None));
         // What is damaged would be as damaged for whoever continued it.
-        let is_useless = is_gone || error.kind() == ErrorKind::Damaged;
+        let is_useless = is_gone || error.kind() == ErrorKind::Damaged || is_misfit(error);
         let _ = close(store, &partial, if is_useless { &Fate::Remove } else { &otherwise });
     })?;
     if let Some(journal) = &partial.journal {
