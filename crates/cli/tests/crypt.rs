@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use limosa_wire::Code;
 use support::client::{Client, Finished};
 use support::random::Random;
 use support::remote::{Kind, Remote};
@@ -240,10 +241,17 @@ fn an_upload_goes_on_where_it_stopped_by_the_same_passphrase_alone() {
     fs::rename(&source, lab.path("away")).unwrap();
     fs::write(other.join("large"), &content).unwrap();
     fs::File::open(other.join("large")).unwrap().set_modified(modified).unwrap();
-    let resume = |word| send(&lab, &remote, word).args(["--json", "other/large"]).arg(remote.place(&lab, "in/")).run();
-    let wrong = resume("another");
+    let resume = |word, more: &[&str]| {
+        let client = send(&lab, &remote, word).arg("--json").args(more).arg("other/large");
+        client.arg(remote.place(&lab, "in/")).run()
+    };
+    let wrong = resume("another", &[]);
     assert_eq!((code(&wrong), failures(&wrong)), (305, vec![305]), "{wrong}");
-    let resumed = resume("word");
+    let weaker = resume("word", &["--file-cipher", "aes-128"]);
+    let refused = u64::from(Code::BEGUN_OTHERWISE.number());
+    assert_eq!((code(&weaker), failures(&weaker)), (refused, vec![refused]), "{weaker}");
+    assert!(weaker.to_string().contains("--resume off"), "{weaker}");
+    let resumed = resume("word", &[]);
     let here = &resumed.summary()["here"];
     assert_eq!(code(&resumed), 0, "{resumed}");
     assert!(here["resumed"].as_u64().unwrap() > 5 << 20, "{here}");

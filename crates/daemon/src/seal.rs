@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use limosa_node::NodeError;
 use limosa_node::config::ConfigLayer;
 use limosa_node::master_keys::{KeySources, Trust};
-use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::MasterKey;
+use limosa_seal::module::Module;
 use limosa_storage::sealed::{Rewrapped, rewrap};
 use limosa_storage::{Confinement, Kind, LocalStore, MasterKeys, StorageError, Store, StorePath};
 use limosa_wire::Code;
@@ -15,6 +16,8 @@ use crate::failure::Failure;
 
 /// Entries asked for at a time.
 const PAGE: usize = 1024;
+/// What is locked in the directory while it is gone through, and removed then.
+const LOCK: &[u8] = b".limosa-seal-rotate";
 
 pub(crate) fn run(command: &SealCommand) -> Result<(), Failure> {
     match command {
@@ -24,10 +27,11 @@ pub(crate) fn run(command: &SealCommand) -> Result<(), Failure> {
 
 fn rotate(arguments: &RotateArguments) -> Result<(), Failure> {
     let config = arguments.place.configuration(ConfigLayer::default())?;
+    let set = config.algorithms(Module::running()).map_err(NodeError::from)?;
     let sources = KeySources::new(config.master_keys(), Trust::Administered);
     let failed = |error| Failure::new(Code::AT_REST_KEY, format!("master key {}: {error}", arguments.to));
     let to = sources.key(&arguments.to).map_err(failed)?;
-    let keys = MasterKeys::opening(AlgorithmSet::Ordinary, sources.available());
+    let keys = MasterKeys::opening(set, sources.available());
     let mut rotation = Rotation { keys, to, tally: Tally::default() };
     for directory in &arguments.directories {
         rotation.tree(directory);
@@ -60,12 +64,22 @@ impl Rotation {
             Ok(store) => store,
             Err(error) => return self.fail(&error),
         };
+        // Two at a time would each write the header that the other has read.
+        let lock = StorePath::parse(LOCK).expect("it is a name");
+        let alone = match store.lock(&lock) {
+            Ok(guard) => guard,
+            Err(error) => return self.fail(&error),
+        };
         let mut ahead = vec![StorePath::root()];
         while let Some(place) = ahead.pop() {
             if let Err(error) = self.directory(&store, &place, &mut ahead) {
                 self.fail(&error);
             }
         }
+        if let Err(error) = store.remove(&lock) {
+            self.fail(&error);
+        }
+        drop(alone);
     }
 
     fn directory(
@@ -79,6 +93,9 @@ impl Rotation {
             let page = store.list(place, from.as_ref(), PAGE)?;
             for entry in page.entries {
                 let Ok(path) = place.join(&entry.name) else { continue };
+                if path.as_bytes() == LOCK {
+                    continue;
+                }
                 match entry.kind {
                     Some(Kind::Directory) => ahead.push(path),
                     Some(Kind::File) => self.file(store, &path),

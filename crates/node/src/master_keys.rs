@@ -20,6 +20,8 @@ use crate::config::{KeyName, KeySource};
 const LIMIT: u64 = 4096;
 /// Time a program has to print a key.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After how long a source is asked again that had no key.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// How often a program is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -67,13 +69,15 @@ pub struct KeySources {
     sources: Arc<BTreeMap<KeyName, KeySource>>,
     trust: Trust,
     had: Arc<Mutex<BTreeMap<KeyName, MasterKey>>>,
+    /// When those were asked for in vain that only open.
+    missed: Arc<Mutex<BTreeMap<KeyName, Instant>>>,
 }
 
 impl KeySources {
     /// The keys that `sources` name; none is read yet.
     #[must_use]
     pub fn new(sources: BTreeMap<KeyName, KeySource>, trust: Trust) -> Self {
-        Self { sources: Arc::new(sources), trust, had: Arc::default() }
+        Self { sources: Arc::new(sources), trust, had: Arc::default(), missed: Arc::default() }
     }
 
     /// Every key and whether it can be had. Blocks.
@@ -121,13 +125,28 @@ impl KeySources {
         }
     }
 
-    /// The keys that can be had; that others cannot is logged. Blocks.
+    /// The keys that can be had; that others cannot is logged, and for a while
+    /// they are not asked for again: a source that does not answer would keep
+    /// every session waiting. Blocks.
     #[must_use]
     pub fn available(&self) -> Vec<MasterKey> {
-        let tell = |(name, source, key): (&KeyName, &KeySource, Result<MasterKey, KeyError>)| {
-            key.inspect_err(|error| tracing::warn!(key = %name, %source, %error, "a master key cannot be had")).ok()
-        };
-        self.all().filter_map(tell).collect()
+        // Held, so that sessions wait for such a source together.
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        missed.retain(|_, since| since.elapsed() < ASK_AGAIN);
+        let mut available = Vec::new();
+        for (name, source) in &*self.sources {
+            if missed.contains_key(name) {
+                continue;
+            }
+            match self.get(name, source) {
+                Ok(key) => available.push(key),
+                Err(error) => {
+                    tracing::warn!(key = %name, %source, %error, "a master key cannot be had");
+                    missed.insert(name.clone(), Instant::now());
+                }
+            }
+        }
+        available
     }
 
     /// `store` as a session is to see it: new files are sealed by `sealing`, if
@@ -261,6 +280,21 @@ mod tests {
         assert!(matches!(command("true"), Err(KeyError::NotAKey(_))));
         assert!(main(&sources("main.command = []")).is_err());
         assert!(main(&sources("main.command = [\"/nonexistent/program\"]")).is_err());
+    }
+
+    #[test]
+    fn a_source_without_a_key_is_not_asked_by_every_session() {
+        let directory = tempfile::tempdir().unwrap();
+        let asked = directory.path().join("asked");
+        let script = format!("echo x >> {}; exit 1", asked.display());
+        let keys =
+            sources(&format!("old.command = [\"sh\", \"-c\", {script:?}]\nmain.command = [\"echo\", \"{DIGITS}\"]"));
+        for _ in 0..3 {
+            assert_eq!(keys.clone().available().len(), 1);
+        }
+        assert_eq!(std::fs::read_to_string(&asked).unwrap(), "x\n");
+        assert!(keys.key(&"old".parse().unwrap()).is_err(), "who needs it asks");
+        assert_eq!(std::fs::read_to_string(&asked).unwrap(), "x\nx\n");
     }
 
     #[test]

@@ -62,6 +62,9 @@ pub enum ErrorKind {
     WrongPassphrase,
     /// None of the keys at hand opens the encrypted file.
     NoFittingKey,
+    /// What there is of the encrypted file was begun otherwise: for other keys,
+    /// with another cipher, or of another file.
+    BegunOtherwise,
     /// The file is not encrypted, and must be.
     Unprotected,
     /// The file was encrypted by a version that is to come.
@@ -96,6 +99,7 @@ impl ErrorKind {
             Self::Damaged => "the sealed file is damaged, cut short or was changed",
             Self::WrongPassphrase => "wrong passphrase",
             Self::NoFittingKey => "none of the given keys opens it",
+            Self::BegunOtherwise => "it was begun otherwise",
             Self::Unprotected => "it is not encrypted",
             Self::LaterEnvelope => "it was encrypted by a newer version",
             Self::Io => "input/output error",

@@ -55,6 +55,7 @@ pub fn code_of(error: &StorageError) -> Code {
         ErrorKind::Damaged => Code::ENVELOPE_DAMAGED,
         ErrorKind::WrongPassphrase => Code::FILE_PASSPHRASE,
         ErrorKind::NoFittingKey => Code::FILE_KEY_UNFIT,
+        ErrorKind::BegunOtherwise => Code::BEGUN_OTHERWISE,
         ErrorKind::Unprotected => Code::CONTENT_PROTECTION_REQUIRED,
         ErrorKind::LaterEnvelope => Code::ENVELOPE_VERSION,
         // `Io`, `Unsupported`, `CrossesDevices`, and kinds to come.

@@ -102,6 +102,7 @@ codes! {
     KEY_UNREADABLE = 304, 12, false, "a private key cannot be used", "check the file, its format and its passphrase";
     FILE_PASSPHRASE = 305, 12, false, "wrong passphrase for this encrypted file", "try another; nothing was written";
     FILE_KEY_UNFIT = 306, 12, false, "none of the given keys opens this encrypted file", "`limosa envelope info` tells whose keys do";
+    BEGUN_OTHERWISE = 307, 12, false, "an unfinished encrypted upload of this file is for other keys, of another cipher or another file", "`--resume off` begins it anew";
 
     NOT_ALLOWED = 400, 13, false, "the server does not allow this", "ask its administrator";
     READ_NOT_ALLOWED = 401, 13, false, "this user may not download", "ask the administrator of the server";

@@ -43,6 +43,7 @@ impl From<EnvelopeError> for CommandFailure {
             EnvelopeError::WrongPassphrase => Code::FILE_PASSPHRASE,
             EnvelopeError::NoSlot | EnvelopeError::SlotNotAuthentic => Code::FILE_KEY_UNFIT,
             EnvelopeError::NotAllowed(_) => Code::NOT_ALLOWED,
+            EnvelopeError::BegunOtherwise => Code::BEGUN_OTHERWISE,
             EnvelopeError::Passphrase(PasswordError::NoMemory) => Code::RESOURCES,
             EnvelopeError::Passphrase(_) | EnvelopeError::NoRoom | EnvelopeError::LastSlot => Code::USAGE,
             EnvelopeError::TooLong => Code::TOO_LARGE,

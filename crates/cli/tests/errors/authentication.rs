@@ -36,6 +36,12 @@ pub const CASES: &[Case] = &[
         "FILE was encrypted with a passphrase, and for no key",
         unfit,
     ),
+    Case::test(
+        Code::BEGUN_OTHERWISE,
+        "crates/cli/tests/crypt.rs",
+        "an_upload_goes_on_where_it_stopped_by_the_same_passphrase_alone",
+        "an encrypted upload is interrupted, and sent again with another `--file-cipher`",
+    ),
 ];
 
 fn wrong_passphrase(scene: &mut Scene) -> Option<Finished> {

@@ -179,7 +179,7 @@ async fn another_master_key_takes_over() {
     tree::make(&lab.path("here/tree"));
     assert_eq!(upload(&lab, &key, &server).await.code, Code::OK);
     assert!(server.stop().success());
-    put_key(&lab, "next", 9);
+    put_key(&lab, "next", 200);
     configure(&lab, "next", &["main", "next"]);
     let docroot = lab.docroot("ada");
     let count = files(&docroot).len();

@@ -33,6 +33,9 @@ pub enum EnvelopeError {
     /// A slot asks for more memory or time than a machine can be asked for.
     #[error("a passphrase slot asks for too much memory or time")]
     TooCostly,
+    /// It was begun by an earlier session that had other things in mind.
+    #[error("for other keys, with another cipher, or of another state of the file; `--resume off` begins anew")]
+    BegunOtherwise,
     /// No slot is for any of the keys at hand.
     #[error("no slot is for any of the given keys")]
     NoSlot,

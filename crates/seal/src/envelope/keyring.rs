@@ -143,13 +143,14 @@ impl MasterKey {
     /// or as many in hexadecimal with white space around them.
     ///
     /// # Errors
-    /// If it is neither.
+    /// If it is neither. 32 letters and digits are no 32 random bytes, but half
+    /// a key in hexadecimal, or a password.
     ///
     /// # Panics
     /// Never: digits were checked before they are read.
     pub fn parse(id: MasterKeyId, text: &[u8]) -> Result<Self, EnvelopeError> {
         const WRONG: EnvelopeError = EnvelopeError::NotAKey("master key: 32 bytes, or 64 hexadecimal digits");
-        if text.len() == 32 {
+        if text.len() == 32 && !text.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) {
             return Ok(Self::new(id, Secret::fill(|key| key.copy_from_slice(text))));
         }
         let digits = std::str::from_utf8(text.trim_ascii()).map_err(|_| WRONG)?;
@@ -245,6 +246,7 @@ impl Keyring {
 
     fn by_key(&self, header: &Header) -> Result<Option<Secret<32>>, EnvelopeError> {
         let preamble = header.preamble();
+        let mut is_unfit = false;
         for slot in &header.table().slots {
             let opened = match &slot.0 {
                 SlotKind::Master { id, wrapped } => {
@@ -259,9 +261,13 @@ impl Keyring {
                 }
                 SlotKind::Passphrase { .. } | SlotKind::Unknown { .. } => continue,
             };
-            return opened.map(Some).ok_or(EnvelopeError::SlotNotAuthentic);
+            if opened.is_some() {
+                return Ok(opened);
+            }
+            // Another slot may be for another of the keys.
+            is_unfit = true;
         }
-        Ok(None)
+        if is_unfit { Err(EnvelopeError::SlotNotAuthentic) } else { Ok(None) }
     }
 
     fn by_passphrase(&mut self, header: &Header) -> Result<Secret<32>, EnvelopeError> {

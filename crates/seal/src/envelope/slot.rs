@@ -94,7 +94,9 @@ impl Slot {
         }
     }
 
-    pub(super) const fn is_passphrase(&self) -> bool {
+    /// Whether it is for whoever knows a passphrase.
+    #[must_use]
+    pub const fn is_passphrase(&self) -> bool {
         matches!(self.0, SlotKind::Passphrase { .. })
     }
 

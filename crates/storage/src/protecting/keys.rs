@@ -1,5 +1,6 @@
 //! For whom files are sealed, and what of a source goes into its envelope.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -83,12 +84,27 @@ impl ProtectionKeys {
     /// The envelope that an earlier session began to send of this source.
     ///
     /// # Errors
-    /// If no key at hand opens it, or it was made of something else.
+    /// If no key at hand opens it, it was made of something else, or for others
+    /// than this session's, or with another cipher.
     pub(super) fn earlier(&self, source: &Metadata, header: &Header) -> Result<Envelope, EnvelopeError> {
         let envelope = self.earlier.lock().unwrap_or_else(PoisonError::into_inner).open(header)?;
         let preamble = envelope.preamble();
         let fits = preamble.context == context_of(source) && preamble.layout == self.layout(Plain(source.size));
-        if fits { Ok(envelope) } else { Err(EnvelopeError::HeaderNotAuthentic) }
+        if fits && preamble.suite == self.suite && self.is_for_the_same(&envelope) {
+            Ok(envelope)
+        } else {
+            Err(EnvelopeError::BegunOtherwise)
+        }
+    }
+
+    /// Whether those can open an envelope who are to open what is sent now.
+    fn is_for_the_same(&self, envelope: &Envelope) -> bool {
+        let slots = envelope.slots();
+        let passphrases = slots.iter().filter(|slot| slot.is_passphrase()).count();
+        let recipients: HashSet<_> = slots.iter().filter_map(|slot| slot.recipient()).copied().collect();
+        let wanted: HashSet<_> = self.recipients.iter().map(Recipient::fingerprint).collect();
+        let nobody_else = slots.len() == passphrases + recipients.len();
+        passphrases == usize::from(self.passphrase.is_some()) && recipients == wanted && nobody_else
     }
 }
 

@@ -64,6 +64,7 @@ fn unopened(path: &StorePath, error: EnvelopeError) -> StorageError {
             ErrorKind::NoFittingKey
         }
         EnvelopeError::Version(_) => ErrorKind::LaterEnvelope,
+        EnvelopeError::BegunOtherwise => ErrorKind::BegunOtherwise,
         EnvelopeError::Passphrase(_) => ErrorKind::Io,
         _ => ErrorKind::Damaged,
     };

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use limosa_seal::envelope::{Envelope, Keyring, Layout, SealingWriter, SlotFor, StretchedPassphrase};
+use limosa_seal::envelope::{
+    Envelope, Identity, Keyring, Layout, Recipient, SealingWriter, SlotFor, StretchedPassphrase,
+};
 use limosa_seal::{AlgorithmSet, EnvelopeSuite, SecretBytes, Stretch};
 use limosa_wire::setup::Suite;
 use proptest::prelude::*;
@@ -184,6 +186,34 @@ fn what_is_read_again_is_the_same_and_no_nonce_serves_two_contents() {
         let again = read(number);
         assert_eq!(nonce(&again) != nonce(&first[number]), changed, "segment {number}");
         assert_eq!(again == first[number], !changed, "segment {number}");
+    }
+}
+
+#[test]
+fn an_earlier_session_is_continued_for_the_same_keys_alone() {
+    let here = Arc::new(MemoryStore::new());
+    put(&*here, "f", &[3; 200_000]);
+    let alice = || Identity::generate().recipient().clone();
+    let (one, two) = (alice(), alice());
+    let over = |recipients: Vec<Recipient>, suite: Suite| {
+        let suite = SET.envelope_suite(suite).unwrap();
+        let keys = ProtectionKeys::new(Some(stretched("word")), recipients, suite, SET, keyring("word")).unwrap();
+        ProtectingStore::new(here.clone(), Arc::new(keys), suffix(), FollowLinks::No)
+    };
+    let first = over(vec![one.clone()], Suite::Aes256Gcm);
+    let mut front = vec![0; 65_536];
+    let read = first.open(&path("f.env"), FollowLinks::No).unwrap().read_at(0, &mut front).unwrap();
+    let resume = |store: &ProtectingStore| {
+        store.open_resumed(&path("f.env"), FollowLinks::No, &front[..read]).map(drop).map_err(|error| error.kind())
+    };
+    assert_eq!(resume(&over(vec![one.clone()], Suite::Aes256Gcm)), Ok(()));
+    for other in [
+        over(vec![two.clone()], Suite::Aes256Gcm),
+        over(vec![], Suite::Aes256Gcm),
+        over(vec![one.clone(), two], Suite::Aes256Gcm),
+        over(vec![one], Suite::Aes128Gcm),
+    ] {
+        assert_eq!(resume(&other), Err(ErrorKind::BegunOtherwise));
     }
 }
 

@@ -27,23 +27,22 @@ pub enum Rewrapped {
 /// Makes `to` the one master key that opens the file at `path` of `store`, the
 /// store below the sealing one. One of `keys` opens it now. A crash leaves it to
 /// be opened by the old key, the new one, or both; done again, it gets done.
-/// Mode and time stay.
+/// Mode and time stay. Nobody else may do the same meanwhile.
 ///
 /// # Errors
 /// [`KeyMissing`](ErrorKind::KeyMissing) if none of the keys opens it,
-/// [`Damaged`](ErrorKind::Damaged), [`Locked`](ErrorKind::Locked) if somebody
-/// else is at it, and others of the store.
+/// [`Damaged`](ErrorKind::Damaged), and others of the store.
 pub fn rewrap(store: &dyn Store, path: &StorePath, keys: &MasterKeys, to: &MasterKey) -> Result<Rewrapped> {
     let found = store.metadata(path, FollowLinks::No)?;
     let Some(header) = read_header(store, path, keys, &found)? else { return Ok(Rewrapped::NotSealed) };
     if is_only_for(&header, to.id()) {
         return Ok(Rewrapped::Already);
     }
-    let _lock = store.lock(path)?;
-    let file = open_for_writing(store, path, &found)?;
+    let (file, mode) = open_for_writing(store, path, &found)?;
+    // Of the file that is open: its name may be another's by now.
+    let before = Attributes::default().with_modified(file.metadata()?.modified);
     let changed = change(&*file, path, keys, to);
-    let before = Attributes::default().with_mode(found.mode).with_modified(found.modified);
-    let restored = file.set_attributes(&before);
+    let restored = file.set_attributes(&mode.map_or(before, |mode| before.with_mode(mode)));
     changed.and(restored).map(|()| Rewrapped::Done)
 }
 
@@ -63,20 +62,24 @@ fn is_only_for(header: &Header, key: &MasterKeyId) -> bool {
     header.copies() == Copies::Both && header.table().slots.iter().all(|slot| slot.master().is_none_or(|id| id == key))
 }
 
-/// Opens a file whose mode may keep its owner from writing.
-fn open_for_writing(store: &dyn Store, path: &StorePath, found: &Metadata) -> Result<std::sync::Arc<dyn WriteFile>> {
+/// Opens a file whose mode may keep its owner from writing; and the mode, if it
+/// had to be changed for that.
+fn open_for_writing(
+    store: &dyn Store,
+    path: &StorePath,
+    found: &Metadata,
+) -> Result<(std::sync::Arc<dyn WriteFile>, Option<u32>)> {
     match store.reopen(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             store.set_attributes(path, &Attributes::default().with_mode(found.mode | OWNER))?;
-            store.reopen(path)
+            Ok((store.reopen(path)?, Some(found.mode)))
         }
-        opened => opened,
+        opened => Ok((opened?, None)),
     }
 }
 
 fn change(file: &dyn WriteFile, path: &StorePath, keys: &MasterKeys, to: &MasterKey) -> Result<()> {
     let fail = |error| failure(error, Operation::Write, path);
-    // Read again: nobody else changes it from here on.
     let header = header(file, keys.set(), fail)?;
     let mut envelope: Envelope = keys.open(&header).map_err(fail)?;
     let has_new = envelope.slots().iter().any(|slot| slot.master() == Some(to.id()));

@@ -14,7 +14,7 @@ use super::writer::{Holes, SealedFile, Settle};
 use crate::contract::{
     AppendFile, Capabilities, Cursor, FollowLinks, LockGuard, Page, Publish, ReadFile, Space, Staged, Store, WriteFile,
 };
-use crate::error::{ErrorKind, Operation, Result};
+use crate::error::{ErrorKind, Operation, Result, StorageError};
 use crate::metadata::{Attributes, Metadata};
 use crate::open_files::{FileId, OpenFiles};
 use crate::path::StorePath;
@@ -159,7 +159,10 @@ impl Store for SealedStore {
                 file.write_at(0, &header)?;
                 self.handle(file, |file| Ok(SealedFile::new(file, Cipher::new(envelope, path))))
             }
-            _ => Ok(Arc::new(PlainFile::new(file, path))),
+            // It was begun before files were to be sealed. Nobody goes on with
+            // it: what would be added would lie in clear too.
+            Some(_) => Err(StorageError::new(ErrorKind::NotFound, Operation::Open, path)),
+            None => Ok(Arc::new(PlainFile::new(file, path))),
         }
     }
 

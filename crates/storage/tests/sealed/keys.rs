@@ -23,6 +23,8 @@ fn plain_files_are_left_as_they_are() {
     let (inner, store) = in_memory();
     drop(write(&*inner, "plain", &content(3 * SEGMENT)));
     assert_eq!((size(&store, "plain"), whole(&store, "plain").unwrap()), (3 * SEGMENT as u64, content(3 * SEGMENT)));
+    assert_eq!(store.reopen(&path("plain")).unwrap_err().kind(), ErrorKind::NotFound, "nothing is added in clear");
+    let store = over(&inner, opening(vec![master("main", 7)]));
     store.reopen(&path("plain")).unwrap().write_at(1, b"+").unwrap();
     assert_eq!(whole(&*inner, "plain").unwrap()[1], b'+');
 }

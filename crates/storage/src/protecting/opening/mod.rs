@@ -15,13 +15,15 @@
 //!
 //! Reading order: `keys`; `names`; `heads` and `unsealed` for a file that is
 //! opened on the way; `arriving` for how it comes to that; `afterwards` for
-//! those that are opened in the end; the store itself is here.
+//! those that are opened in the end; `taken` for files that want the same name; the
+//! store itself is here.
 
 mod afterwards;
 mod arriving;
 mod heads;
 mod keys;
 mod names;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod unsealed;
@@ -36,6 +38,7 @@ use self::arriving::{ArrivingFile, Destination};
 pub use self::keys::Misfit;
 use self::keys::OpeningKeys;
 use self::names::Names;
+use self::taken::{Landed, TakenNames};
 use super::suffix::Suffix;
 use super::{CHUNK, header_of};
 use crate::contract::{
@@ -55,6 +58,7 @@ pub struct UnprotectingStore {
     /// What is promised of files that are opened in the end at least: they may
     /// be published without a sync where the sealed ones were synced together.
     durability: Durability,
+    taken: TakenNames,
 }
 
 impl UnprotectingStore {
@@ -63,7 +67,7 @@ impl UnprotectingStore {
     #[must_use]
     pub fn new(files: Arc<dyn Store>, keys: Keyring, suffix: Suffix, misfit: Misfit, durability: Durability) -> Self {
         let at = Arc::new(Destination::new(files, OpeningKeys::new(keys, misfit)));
-        Self { at, suffix, durability }
+        Self { at, suffix, durability, taken: TakenNames::default() }
     }
 
     fn files(&self) -> &dyn Store {
@@ -100,8 +104,14 @@ impl UnprotectingStore {
         let (staged, at_least) = (Staged::File { path, file }, how.durability.max(self.durability));
         let how = Publish { durability: at_least, ..how };
         match self.envelope(file, path) {
-            Ok(Some(envelope)) => self.open_into(&envelope, (file, path), to, how),
-            Ok(None) => self.files().publish(staged, to, how),
+            Ok(Some(envelope)) => {
+                self.taken.take(&self.plain(to), Landed::Opened)?;
+                self.open_into(&envelope, (file, path), to, how)
+            }
+            Ok(None) => {
+                self.taken.take(to, Landed::AsItCame)?;
+                self.files().publish(staged, to, how)
+            }
             Err(error) if self.at.keys.keeps(&error) => {
                 self.files().publish(staged, &self.sealed(to), how)?;
                 Err(error)
@@ -227,7 +237,11 @@ impl Store for UnprotectingStore {
         let Staged::File { path, file } = staged else { return self.files().publish(staged, to, how) };
         let Some(arriving) = self.arriving(file)? else { return self.publish_landed((path, file), to, how) };
         match arriving.opened()? {
-            Some(opened) => opened.publish(&self.at, arriving.names(), &self.plain(to), how),
+            Some(opened) => {
+                let to = self.plain(to);
+                self.taken.take(&to, Landed::Opened)?;
+                opened.publish(&self.at, arriving.names(), &to, how)
+            }
             None => self.publish_landed((path, arriving.stored()), to, how),
         }
     }

@@ -309,3 +309,23 @@ fn a_name_without_room_for_others_beside_it_is_like_any_other() {
     landing.create(&long).unwrap().write_at(0, b"words").unwrap();
     assert_eq!(landing.metadata(&long, FollowLinks::No).unwrap().size, 5);
 }
+
+#[test]
+fn an_envelope_and_the_file_it_is_called_after_do_not_replace_each_other() {
+    let sealed = sealed(b"from the envelope", Layout::PLAIN_ALIGNED);
+    for envelope_first in [true, false] {
+        let files = Arc::new(MemoryStore::new());
+        let landing = store(&files, "word", Misfit::Keep);
+        let land = |bytes: &[u8], to: &str| {
+            let file = begin(&landing, bytes.len());
+            file.write_at(0, bytes).unwrap();
+            landing.publish(Staged::File { path: &staged(), file: &*file }, &path(to), HOW)
+        };
+        let two: [(&[u8], &str, &[u8]); 2] =
+            [(&sealed, "f.env", b"from the envelope"), (b"in clear", "f", b"in clear")];
+        let [first, second] = if envelope_first { two } else { [two[1], two[0]] };
+        land(first.0, first.1).unwrap();
+        assert_eq!(land(second.0, second.1).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(read_whole(&*files, &path("f"), u64::MAX).unwrap(), first.2);
+    }
+}
