@@ -43,7 +43,7 @@ fn a_passphrase_changes_without_the_content() {
 fn recipients_and_master_keys_come_and_go() {
     let lab = Lab::new();
     sealed(&lab);
-    write(&lab, "MASTER", &[9; 32]);
+    write(&lab, "MASTER", &[200; 32]);
     limosa(&lab, "envelope keygen one").succeed();
     limosa(&lab, "envelope keygen two").succeed();
     rewrap(&lab, "--add-recipient one.pub --add-recipient two.pub --add-master-key m=MASTER a.aspera-env").succeed();
