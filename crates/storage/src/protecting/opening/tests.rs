@@ -329,3 +329,24 @@ fn an_envelope_and_the_file_it_is_called_after_do_not_replace_each_other() {
         assert_eq!(read_whole(&*files, &path("f"), u64::MAX).unwrap(), first.2);
     }
 }
+
+#[test]
+fn holes_of_the_sealed_file_need_not_come() {
+    let plain = content(1_500_000);
+    let sealed = sealed(&plain, Layout::SEALED_ALIGNED);
+    let files = Arc::new(MemoryStore::new());
+    let landing = store(&files, "word", Misfit::Keep);
+    let file = begin(&landing, sealed.len());
+    let mut left_out = 0;
+    for (number, segment) in sealed.chunks(STORED).enumerate() {
+        let is_hole = segment.len() > HEAD && segment[HEAD..].iter().all(|byte| *byte == 0);
+        let came = if is_hole { &segment[..HEAD] } else { segment };
+        left_out += segment.len() - came.len();
+        file.write_at((number * STORED) as u64, came).unwrap();
+    }
+    assert!(left_out > STORED);
+    publish(&landing, &*file).unwrap();
+    assert_eq!(read_whole(&*files, &path("f"), u64::MAX).unwrap(), plain);
+    let data = files.open(&path("f"), FollowLinks::No).unwrap().next_data(262_144).unwrap();
+    assert!(data.is_some_and(|data| data.start >= 327_680));
+}

@@ -301,10 +301,11 @@ impl UnsealedFile {
     /// Opens a segment whose ciphertext stands in its place.
     fn open_in_place(&self, number: u64, extent: Extent) -> Result<std::result::Result<(), EnvelopeError>> {
         let mut body = self.body(extent)?;
-        if let Err(error) = self.open(number, &self.heads.get(number)?, &mut body) {
-            return Ok(Err(error));
+        match self.open(number, &self.heads.get(number)?, &mut body) {
+            Ok(Form::Data) => self.file.write_at(extent.plain.0, &body)?,
+            Ok(Form::Zeros) => {}
+            Err(error) => return Ok(Err(error)),
         }
-        self.file.write_at(extent.plain.0, &body)?;
         let mut known = self.known();
         known.torn.remove(&number);
         known.opened.insert(number..number + 1);
@@ -381,8 +382,8 @@ impl UnsealedFile {
     fn prove(&self, number: u64) -> Result<()> {
         let Some(extent) = self.extent(number) else { return Ok(()) };
         let opened = match self.stands(number)? {
-            Stands::Ciphertext(coverage) if coverage.fills(extent.stored()) => self.open_in_place(number, extent)?,
-            Stands::Ciphertext(_) => Err(EnvelopeError::Truncated),
+            // What did not come of it is a hole, if it is authentic.
+            Stands::Ciphertext(_) => self.open_in_place(number, extent)?,
             Stands::Content => {
                 let (head, mut body) = (self.heads.get(number)?, self.body(extent)?);
                 self.restore(number, &head, &mut body);
