@@ -36,6 +36,13 @@ const BESIDE_CUBIC: (f64, f64) = (0.30, 0.62);
 /// Least share beside one BBR flow, of a buffer of one bandwidth-delay product
 /// or more.
 const BESIDE_BBR: f64 = 0.30;
+/// Least share, of us and of a CUBIC flow, of a line that is not regular: in the
+/// median run and in the worst.
+const IRREGULAR: (f64, f64) = (0.38, 0.33);
+/// Most of its packets that the law throws away beside BBR on such a line, and
+/// the least share of BBR.
+const THROWN_AWAY: (f64, f64) = (0.25, 0.35);
+const LEFT_TO_BBR: (f64, f64) = (0.45, 0.4);
 
 fn secs(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
@@ -268,6 +275,43 @@ fn beside_cubic_it_neither_starves_nor_crushes() {
 fn beside_bbr_which_heeds_no_loss_it_insists() {
     let table = beside(Kind::Bbr, "BBR", &["1bdp", "2bdp"], BESIDE_BBR..1.0);
     insta::assert_snapshot!("bbr", table.to_string());
+}
+
+/// Five runs with a flow of `kind` that was there before, on 100 Mbit/s and
+/// 10 ms with a buffer of one bandwidth-delay product. Of our share, of theirs
+/// and of the part of our packets that a full queue dropped: all, in order.
+fn beside_on_irregular(kind: Kind, irregular: &str, table: &mut Table) -> [Vec<f64>; 3] {
+    let mut figures = [const { Vec::new() }; 3];
+    for seed in 1..=5 {
+        let outcome = scenario(&format!("100mbit,10ms,queue=1bdp,{irregular}"), 60.0)
+            .flow(FlowPlan::fair().starting(secs(5.0)))
+            .flow(FlowPlan::new(kind))
+            .seeded(seed)
+            .run();
+        figures[0].push(half(&outcome, 0));
+        figures[1].push(half(&outcome, 1));
+        figures[2].push(outcome.flows[0].own_loss());
+        table.add(format!("{kind:?}, {irregular}, seed {seed}"), outcome);
+    }
+    figures.iter_mut().for_each(|figures| figures.sort_by(f64::total_cmp));
+    figures
+}
+
+/// Delay that is not the queue's hides a full buffer: what that drops must not
+/// pass for the line's own loss, or the law heeds it no more.
+#[test]
+fn beside_others_on_irregular_lines_its_own_loss_is_not_the_lines() {
+    let mut table = Table::default();
+    let [ours, theirs, _] = beside_on_irregular(Kind::Cubic, "stalls=0.5%:3ms", &mut table);
+    for shares in [ours, theirs] {
+        assert!(shares[2] > IRREGULAR.0 && shares[0] > IRREGULAR.1, "beside CUBIC: {shares:.2?}");
+    }
+    for irregular in ["drift=0.5ms", "drift=2ms"] {
+        let [_, theirs, lost] = beside_on_irregular(Kind::Bbr, irregular, &mut table);
+        assert!(lost[2] < THROWN_AWAY.0 && lost[4] < THROWN_AWAY.1, "{irregular}: {lost:.2?} thrown away");
+        assert!(theirs[2] > LEFT_TO_BBR.0 && theirs[0] > LEFT_TO_BBR.1, "{irregular}: {theirs:.2?} left");
+    }
+    insta::assert_snapshot!("irregular", table.to_string());
 }
 
 #[test]

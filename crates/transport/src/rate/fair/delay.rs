@@ -391,12 +391,13 @@ impl DelayMode {
             }
             Some(Aside::Drain(drain)) if drain.over(s) => self.aside = None,
             Some(Aside::Down(down)) => {
-                let outcome = down.on_sample(s, self.target)?;
+                let outcome = down.on_sample(s, share.scale(self.target))?;
                 self.last_down = Some(s.now);
                 self.downs_in_vain += 1;
-                if let down::Outcome::Baseline(rate) = outcome {
+                if let down::Outcome::Baseline(rate, part) = outcome {
                     // It was not the buffer that lost them.
                     share.set_baseline(rate);
+                    share.approach(share.rate * part, 1.0);
                     self.limit = None;
                     self.downs_in_vain = 0;
                 }
@@ -502,7 +503,7 @@ impl DelayMode {
         match self.aside {
             Some(Aside::Clear(_)) => return Clear::pace(s, rate),
             Some(Aside::Drain(drain)) => return drain.factor() * rate,
-            Some(Aside::Down(_)) => return Down::FACTOR * rate,
+            Some(Aside::Down(down)) => return down.pace(rate),
             Some(Aside::Verify(_)) => return Verify::FACTOR * rate,
             None => {}
         }

@@ -10,6 +10,8 @@ const PREDICTED: f64 = 40.0;
 /// have overflowed, and where it cannot.
 const BURSTINESS: f64 = 4.0;
 const BURSTINESS_ALONE: f64 = 32.0;
+/// Counts are of one loss rate up to so many standard deviations between them.
+const LIKE: f64 = 3.0;
 
 /// Loss rate taken as a property of the line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,6 +82,13 @@ impl LossCount {
             return 0.0;
         }
         (self.lost / self.packets).clamp(0.0, 0.95)
+    }
+
+    /// Whether chance explains the difference of two counts.
+    pub(super) fn is_like(self, other: Self) -> bool {
+        let all = Self { packets: self.packets + other.packets, lost: self.lost + other.lost };
+        let variance = all.rate() * (1.0 - all.rate()) * (1.0 / self.packets.max(1.0) + 1.0 / other.packets.max(1.0));
+        (self.rate() - other.rate()).abs() <= LIKE * (BURSTINESS * variance).sqrt()
     }
 }
 

@@ -18,6 +18,7 @@ mod compete;
 mod delay;
 mod down;
 mod drain;
+mod held;
 mod insist;
 mod level;
 mod loss;

@@ -1,5 +1,6 @@
 //! What we hold of the line: the estimate all phases share.
 
+use super::held::Held;
 use super::loss::{BaselineLoss, Relaxation};
 use super::peak::Peak;
 use super::{Sample, seconds_since};
@@ -11,8 +12,8 @@ const MEMORY: f64 = 60.0;
 /// After clearing, the base delay is beyond doubt for so many seconds.
 const PROVEN: f64 = 20.0;
 
-/// Relative to the deepest queue seen, queues below this cannot have
-/// overflowed.
+/// Relative to the deepest queue that the buffer held, queues below this cannot
+/// have overflowed.
 const OVERFLOW: f64 = 0.7;
 
 /// Estimated share of the bottleneck, and the loss that is not ours.
@@ -34,8 +35,10 @@ pub(super) struct Share {
     pub(super) hint: f64,
     /// When the path was last seen after a queue had been cleared away.
     seen_bare: Option<Time>,
-    /// Deepest queue seen of late, in seconds: the buffer holds no less.
+    /// Deepest queue seen of late, in seconds, whatever made it.
     deepest: Peak,
+    /// The same of what was not lost: the buffer holds no less.
+    held: Held,
 }
 
 impl Share {
@@ -51,6 +54,7 @@ impl Share {
             hint: 0.0,
             seen_bare: None,
             deepest: Peak::default(),
+            held: Held::default(),
         }
     }
 
@@ -109,8 +113,8 @@ impl Share {
         }
     }
 
-    /// A queue against which others are deep or empty: `target`, or all that
-    /// the buffer has been seen to hold.
+    /// A queue against which others are deep or empty: `target`, or the deepest
+    /// that was seen.
     pub(super) fn scale(&self, target: f64) -> f64 {
         let deepest = self.deepest.most();
         if deepest > 0.0 { target.min(deepest) } else { target }
@@ -121,7 +125,9 @@ impl Share {
         // A buffer that held more before did not overflow now. One packet that
         // came late is no queue: the smallest delay of a report counts.
         self.deepest.note(s.now, s.queue, MEMORY);
-        let overflow = s.queue_high > OVERFLOW * self.deepest.most();
+        let dropped = self.baseline.excess(s.loss, s.packets, false) > 0.0;
+        self.held.on_sample(s, dropped, MEMORY);
+        let overflow = s.queue_high > OVERFLOW * self.held.most().unwrap_or(self.deepest.most());
         let excess = self.baseline.excess(s.loss, s.packets, overflow);
         if !overflow && excess == 0.0 {
             self.learn(s);
