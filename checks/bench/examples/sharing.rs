@@ -50,7 +50,8 @@ fn share_line(settings: &Settings, line: &str) -> Result<()> {
     let scratch = Scratch::in_memory("sharing")?;
     let duration = Duration::from_secs(settings.seconds.into());
     let source = settings.source.clone().unwrap_or_else(|| scratch.path("source"));
-    if settings.source.is_none() && settings.beside.iter().any(|kind| matches!(kind, Kind::Limosa(_))) {
+    let mut kinds = settings.laws.iter().chain(&settings.beside);
+    if settings.source.is_none() && kinds.any(|kind| matches!(kind, Kind::Limosa(_))) {
         // As much as the line carries if nobody else uses it.
         write_noise(&source, (rate / 8.0 * duration.as_secs_f64()) as u64)?;
     }
