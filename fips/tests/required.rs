@@ -15,7 +15,7 @@ use support::tree::{self, Recipe};
 
 #[test]
 fn a_tree_crosses_both_ways_where_both_ends_require_it() {
-    let lab = Lab::new();
+    let lab = Lab::with_approved_keys();
     let Some(remote) = Remote::start(Kind::Administered, &lab) else { return };
     let machine = lab.path("machine.toml");
     let text = fs::read_to_string(&machine).unwrap();

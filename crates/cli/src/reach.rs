@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use limosa_seal::AlgorithmSet;
 use limosa_ssh::client::{HostKeyPolicy, Setup};
+use limosa_ssh::sshd_config::Profile;
 use limosa_ssh::{Connected, Distrust, HostKeyProblem, Request, Secret, SshError, Target, Way, connect};
 use limosa_wire::Code;
 
@@ -31,6 +32,9 @@ pub async fn reach(target: &Target, arguments: &ReachArguments) -> Result<Connec
     }
     if let Some(file) = &arguments.known_hosts {
         request = request.known_hosts(file.clone());
+    }
+    if arguments.fips.algorithms()? == AlgorithmSet::Approved {
+        request = request.only(Profile::Fips);
     }
     if arguments.accept_new {
         request = request.host_keys(HostKeyPolicy::AcceptNew);

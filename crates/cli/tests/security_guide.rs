@@ -8,12 +8,15 @@ use std::fs;
 use std::path::Path;
 
 use support::client::{Client, Finished};
-use support::embedded::{Embedded, USER};
 use support::openssh::Agent;
+use support::remote::{Kind, Remote};
 use support::{Lab, find, skip};
 
 /// Stands in the guide where the reader does it by other means.
 const RESTART: &str = "# restart the server";
+
+/// The section whose server is OpenSSH.
+const BEHIND_OPENSSH: &str = "FIPS mode of the client";
 
 /// One command of the guide, and what it says of it.
 struct Step {
@@ -58,15 +61,18 @@ impl Section {
 
     /// Runs it where `film.mov`, `photos` and a key of the user's are.
     fn run(&self) {
-        let lab = Lab::new();
-        let Some(mut server) = Embedded::start(&lab, "127.0.0.1") else { return };
+        let (lab, kind) = match self.title == BEHIND_OPENSSH {
+            true => (Lab::with_approved_keys(), Kind::Administered),
+            false => (Lab::new(), Kind::Embedded),
+        };
+        let Some(mut server) = Remote::start(kind, &lab) else { return };
         let Some(agent) = Agent::holding(&lab, &lab.key("id")) else { return };
         fs::write(lab.here().join("film.mov"), vec![7; 3_000_000]).unwrap();
         fs::create_dir_all(lab.here().join("photos/summer")).unwrap();
         for (name, length) in [("one.jpg", 200_000), ("summer/two.jpg", 2_000_000), ("summer/none.jpg", 0)] {
             fs::write(lab.here().join("photos").join(name), vec![9; length]).unwrap();
         }
-        let (port, host) = (server.port.to_string(), format!("{USER}@127.0.0.1"));
+        let (port, host) = (server.port().to_string(), format!("{}@127.0.0.1", server.user()));
         let mut environment = vec![
             ("LIMOSA_PORT".to_owned(), port),
             ("LIMOSA_KNOWN_HOSTS".to_owned(), lab.path("known_hosts").display().to_string()),
@@ -82,8 +88,8 @@ impl Section {
                 continue;
             }
             if step.line == RESTART {
-                server.kill();
-                server.start_again(&lab);
+                server.crash();
+                server.recover(&lab);
                 continue;
             }
             let line = step.line.replace("ada@host", &host).replace("/srv/files", &lab.there().display().to_string());

@@ -71,11 +71,22 @@ pub fn user() -> String {
 /// directory, `there` what the remote end serves, `home` the client's home.
 pub struct Lab {
     dir: TempDir,
+    /// Of which kind its keys are, by the names of ssh-keygen.
+    keys: &'static str,
 }
 
 impl Lab {
     pub fn new() -> Self {
-        let lab = Self { dir: tempfile::tempdir().unwrap() };
+        Self::with_keys("ed25519")
+    }
+
+    /// One whose keys are approved for FIPS 140-3 as OpenSSH computes them.
+    pub fn with_approved_keys() -> Self {
+        Self::with_keys("ecdsa")
+    }
+
+    fn with_keys(keys: &'static str) -> Self {
+        let lab = Self { dir: tempfile::tempdir().unwrap(), keys };
         for name in ["here", "there", "home"] {
             fs::create_dir(lab.path(name)).unwrap();
         }
@@ -103,7 +114,7 @@ impl Lab {
             fs::write(path.with_extension("pub"), key.public_line()).unwrap();
         } else if !path.exists() {
             let mut command = Command::new("ssh-keygen");
-            command.args(["-q", "-t", "ed25519", "-C", name, "-N", "", "-f"]).arg(&path);
+            command.args(["-q", "-t", self.keys, "-C", name, "-N", "", "-f"]).arg(&path);
             assert!(command.stdin(Stdio::null()).status().unwrap().success(), "ssh-keygen");
         }
         path

@@ -29,6 +29,7 @@ pub use memory::{Remote, RemoteMemory};
 use crate::channel;
 use crate::known_hosts::{HostName, KnownHosts};
 use crate::login::SystemLogin;
+use crate::sshd_config::Profile;
 use crate::{Channel, NoPrompt, Prompt, SESSION_COMMAND, Secret, SshError, Target};
 use config::EffectiveConfig;
 use courier::{Courier, Remembering};
@@ -84,6 +85,7 @@ pub struct Request {
     command: String,
     memory: RemoteMemory,
     connect_timeout: Duration,
+    only: Option<Profile>,
 }
 
 impl fmt::Debug for Request {
@@ -114,7 +116,17 @@ impl Request {
             command: SESSION_COMMAND.to_owned(),
             memory: RemoteMemory::of_user(),
             connect_timeout: Duration::from_secs(20),
+            only: None,
         }
+    }
+
+    /// Offers the algorithms of `profile` and no other, whatever the user has
+    /// configured. Holds for [`Way::System`] alone: the built-in client has a
+    /// list of its own.
+    #[must_use]
+    pub fn only(mut self, profile: Profile) -> Self {
+        self.only = Some(profile);
+        self
     }
 
     /// Takes `way` instead of choosing.

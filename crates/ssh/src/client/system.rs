@@ -7,6 +7,7 @@
 
 use super::line::{BoxFuture, CANNOT_RUN, Event, Line, Output, Started, Tail};
 use super::{HostKeyPolicy, LoggedIn, Plan, Remote, setup_since};
+use crate::sshd_config::Lists;
 use crate::{Distrust, HostKeyProblem, SUBSYSTEM, SshError};
 use std::io;
 use std::net::SocketAddr;
@@ -72,7 +73,7 @@ async fn attempt(plan: &Plan, port: Option<u16>, start: Instant) -> Result<Logge
 /// Whether the user's `ssh` has a connection to share (ControlMaster), over
 /// which nothing is said of a login.
 async fn has_shared_connection(plan: &Plan, port: Option<u16>) -> bool {
-    if plan.config.get("controlpath").is_none() {
+    if plan.config.get("controlpath").is_none() || plan.request.only.is_some() {
         return false;
     }
     let mut command = Recipe::new(plan, port).base();
@@ -111,6 +112,9 @@ impl Recipe {
             recipe.pair("-i", file);
         }
         recipe.host_keys(plan);
+        if let Some(profile) = request.only {
+            recipe.algorithms(&profile.lists());
+        }
         // Only a byte stream is wanted, and word of the login.
         for option in [
             "ClearAllForwardings=yes",
@@ -146,6 +150,22 @@ impl Recipe {
             HostKeyPolicy::AcceptNew => "StrictHostKeyChecking=accept-new",
             HostKeyPolicy::Ask => "StrictHostKeyChecking=ask",
         });
+    }
+
+    /// Options of the command line come before the user's configuration.
+    fn algorithms(&mut self, lists: &Lists) {
+        for (option, names) in [
+            ("KexAlgorithms", lists.key_exchange),
+            ("HostKeyAlgorithms", lists.host_keys),
+            ("CASignatureAlgorithms", lists.host_keys),
+            ("PubkeyAcceptedAlgorithms", lists.user_keys),
+            ("Ciphers", lists.ciphers),
+            ("MACs", lists.macs),
+        ] {
+            self.option(&format!("{option}={}", names.join(",")));
+        }
+        // One that stands already may have been negotiated otherwise.
+        self.option("ControlPath=none");
     }
 
     fn pair(&mut self, name: &str, value: impl Into<std::ffi::OsString>) {
