@@ -91,6 +91,46 @@ pub struct ServeArguments {
 pub enum SealCommand {
     /// Make one master key open all sealed files of trees, instead of others; content is not rewritten
     Rotate(RotateArguments),
+    /// Have a key server (Vault's transit API) make a master key, and keep it wrapped in a file
+    NewKey(NewKeyArguments),
+    /// Have the key server wrap that master key by the newest version of its own; sealed files stay as they are
+    RenewKey {
+        /// The file that `new-key` wrote
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Configuration and state.
+        #[command(flatten)]
+        place: PlaceArguments,
+    },
+}
+
+/// `limosad seal new-key`.
+#[derive(Debug, Args)]
+pub struct NewKeyArguments {
+    /// File to write, for `transit = "FILE"` in [master-keys.NAME]; must not be there
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// https://HOST:PORT of the key server
+    #[arg(long, value_name = "URL")]
+    pub address: String,
+    /// The key server's name of the key that wraps
+    #[arg(long, value_name = "NAME")]
+    pub key: String,
+    /// Where its transit engine is mounted
+    #[arg(long, value_name = "PATH", default_value = "transit")]
+    pub mount: String,
+    /// Namespace on the key server
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// File with the token, mode 0600; without, none is sent (an agent adds its own)
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificates in PEM form to believe, instead of those this machine trusts
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Configuration and state.
+    #[command(flatten)]
+    pub place: PlaceArguments,
 }
 
 /// `limosad seal rotate`.

@@ -1,17 +1,19 @@
 //! `limosad seal`: the files that the server has sealed at rest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use limosa_node::NodeError;
 use limosa_node::config::ConfigLayer;
+use limosa_node::master_keys::transit::{TransitError, TransitKey};
 use limosa_node::master_keys::{KeySources, Trust};
+use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::MasterKey;
 use limosa_seal::module::Module;
 use limosa_storage::sealed::{Rewrapped, rewrap};
 use limosa_storage::{Confinement, Kind, LocalStore, MasterKeys, StorageError, Store, StorePath};
 use limosa_wire::Code;
 
-use crate::arguments::{RotateArguments, SealCommand};
+use crate::arguments::{NewKeyArguments, PlaceArguments, RotateArguments, SealCommand};
 use crate::failure::Failure;
 
 /// Entries asked for at a time.
@@ -22,13 +24,47 @@ const LOCK: &[u8] = b".limosa-seal-rotate";
 pub(crate) fn run(command: &SealCommand) -> Result<(), Failure> {
     match command {
         SealCommand::Rotate(arguments) => rotate(arguments),
+        SealCommand::NewKey(arguments) => new_key(arguments),
+        SealCommand::RenewKey { file, place } => renew_key(file, place),
     }
+}
+
+fn new_key(arguments: &NewKeyArguments) -> Result<(), Failure> {
+    // They are read by a server that is started elsewhere.
+    let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let key = TransitKey {
+        address: arguments.address.clone(),
+        mount: arguments.mount.clone(),
+        key: arguments.key.clone(),
+        namespace: arguments.namespace.clone(),
+        token_file: arguments.token_file.as_ref().map(whole),
+        ca_file: arguments.ca_file.as_ref().map(whole),
+        wrapped: String::new(),
+    };
+    key.create(&arguments.file, algorithms(&arguments.place)?).map_err(|error| unavailable(&error))?;
+    println!("{} holds a new master key, wrapped by `{}`", arguments.file.display(), arguments.key);
+    Ok(())
+}
+
+fn renew_key(file: &Path, place: &PlaceArguments) -> Result<(), Failure> {
+    let changed = TransitKey::renew(file, algorithms(place)?).map_err(|error| unavailable(&error))?;
+    println!("{} {}", file.display(), if changed { "is wrapped anew" } else { "is wrapped by the newest key already" });
+    Ok(())
+}
+
+fn algorithms(place: &PlaceArguments) -> Result<AlgorithmSet, Failure> {
+    let config = place.configuration(ConfigLayer::default())?;
+    Ok(config.algorithms(Module::running()).map_err(NodeError::from)?)
+}
+
+fn unavailable(error: &TransitError) -> Failure {
+    Failure::new(Code::AT_REST_KEY, error.to_string())
 }
 
 fn rotate(arguments: &RotateArguments) -> Result<(), Failure> {
     let config = arguments.place.configuration(ConfigLayer::default())?;
     let set = config.algorithms(Module::running()).map_err(NodeError::from)?;
-    let sources = KeySources::new(config.master_keys(), Trust::Administered);
+    let sources = KeySources::of(&config, Trust::Administered);
     let failed = |error| Failure::new(Code::AT_REST_KEY, format!("master key {}: {error}", arguments.to));
     let to = sources.key(&arguments.to).map_err(failed)?;
     let keys = MasterKeys::opening(set, sources.available());

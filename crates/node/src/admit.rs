@@ -262,7 +262,7 @@ mod tests {
         let surroundings = |keys: &str| Surroundings {
             umask: 0o022,
             public_address: None,
-            master_keys: KeySources::new(toml::from_str(keys).unwrap(), Trust::Administered),
+            master_keys: KeySources::new(toml::from_str(keys).unwrap(), Trust::Administered, AlgorithmSet::Ordinary),
         };
         let (surroundings, with_key) = (surroundings(""), surroundings("main.file = \"/nonexistent/key\""));
         let sealing = permitted_by(&format!("{text}\nseal-at-rest = \"main\""));

@@ -263,7 +263,7 @@ fn host(config: &Configuration, audit: &AuditLog, udp: &SharedUdp, umask: u32) -
         surroundings: Surroundings {
             umask,
             public_address: config.udp.public_address.value,
-            master_keys: KeySources::new(config.master_keys(), Trust::Administered),
+            master_keys: KeySources::of(config, Trust::Administered),
         },
     }
 }

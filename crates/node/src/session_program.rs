@@ -90,7 +90,7 @@ async fn serve(config: Configuration, login: Login, umask: u32) -> Result<Code, 
         surroundings: Surroundings {
             umask,
             public_address: config.udp.public_address.value,
-            master_keys: KeySources::new(config.master_keys(), Trust::Login),
+            master_keys: KeySources::of(&config, Trust::Login),
         },
     };
     let (peer, reached) = connection();

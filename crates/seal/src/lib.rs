@@ -11,6 +11,7 @@
 //! their keys and [`mod@datagram`] for what they do with them; [`mod@content`]
 //! for how the bytes of files are proven; [`mod@envelope`] for files encrypted
 //! at rest; [`mod@module`] for what computes all this; [`mod@password`] and [`mod@identity`] for what is stored and named.
+//! With the feature `tls`, `tls` says how other servers are asked.
 #![forbid(unsafe_code)]
 
 mod allow;
@@ -25,6 +26,8 @@ pub mod password;
 pub mod schedule;
 mod secret;
 mod stretch;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use allow::{AlgorithmSet, CipherSuite, EnvelopeSuite, NotAllowed, PassphraseScheme};
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumHasher, UnknownChecksum};

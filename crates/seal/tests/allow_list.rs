@@ -100,6 +100,15 @@ const NAMED: &[(&str, bool)] = &[
     ("hkdf::HKDF_SHA256", true),
     ("hmac::HMAC_SHA256", true),
     ("pbkdf2::PBKDF2_HMAC_SHA256", true),
+    // AES-GCM with ephemeral keys on the curves of NIST: SP 800-52, revision 2.
+    ("cipher_suite::TLS13_AES_256_GCM_SHA384", true),
+    ("cipher_suite::TLS13_AES_128_GCM_SHA256", true),
+    ("cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", true),
+    ("cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", true),
+    ("cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", true),
+    ("cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", true),
+    ("kx_group::SECP256R1", true),
+    ("kx_group::SECP384R1", true),
     ("blake3::Hasher", false),
     ("blake3::keyed_hash", false),
     ("Algorithm::Argon2id", false),
@@ -133,7 +142,8 @@ fn without_method(word: &str) -> &str {
 fn is_algorithm(word: &str) -> bool {
     let Some((library, name)) = word.split_once("::") else { return false };
     let constant = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-    let library_of_constants = ["aead", "cipher", "digest", "hkdf", "hmac", "pbkdf2"].contains(&library);
+    let library_of_constants =
+        ["aead", "cipher", "cipher_suite", "digest", "hkdf", "hmac", "kx_group", "pbkdf2"].contains(&library);
     (library_of_constants && constant && !name.ends_with("_LEN"))
         || library == "blake3"
         || word.starts_with("Algorithm::A")

@@ -42,12 +42,12 @@ fn configure(lab: &Lab, sealing: &str, keys: &[&str]) {
     }
 }
 
-async fn upload(lab: &Lab, key: &Path, server: &Server) -> Outcome {
+pub async fn upload(lab: &Lab, key: &Path, server: &Server) -> Outcome {
     let connected = log_in(lab, "ada", key, server.ssh).await.unwrap();
     outcome(send(connected, &lab.path("here"), "tree", request(Direction::Upload, "in/")).await.unwrap()).await
 }
 
-async fn download(lab: &Lab, key: &Path, server: &Server, to: &str) -> Outcome {
+pub async fn download(lab: &Lab, key: &Path, server: &Server, to: &str) -> Outcome {
     let connected = log_in(lab, "ada", key, server.ssh).await.unwrap();
     outcome(fetch(connected, &lab.path(to), request(Direction::Download, "/in/tree")).await.unwrap()).await
 }
@@ -69,7 +69,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
 
 /// Fails if a file below `root` holds a piece of the content of one below
 /// `clear`.
-fn assert_shows_nothing(root: &Path, clear: &Path) {
+pub fn assert_shows_nothing(root: &Path, clear: &Path) {
     let contents: Vec<_> = files(clear).iter().map(|path| fs::read(path).unwrap()).collect();
     let pieces = contents.iter().flat_map(|content| content.chunks_exact(PIECE));
     let known: HashSet<_> = pieces.filter(|piece| piece.iter().all(|byte| *byte != 0)).collect();

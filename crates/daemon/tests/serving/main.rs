@@ -14,6 +14,7 @@ mod openssh;
 mod refusals;
 mod server;
 mod transfers;
+mod transit;
 mod tree;
 
 use std::time::{Duration, Instant};

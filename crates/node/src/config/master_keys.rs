@@ -61,11 +61,13 @@ pub enum KeySource {
     Credential(String),
     /// What this program prints, with these arguments. No shell is involved.
     Command(Vec<String>),
+    /// The key that this file describes, wrapped by a key server.
+    Transit(PathBuf),
 }
 
 impl KeySource {
     /// The keys of a `[master-keys.NAME]`, of which each has one.
-    pub(super) const KEYS: [&'static str; 4] = ["file", "environment", "credential", "command"];
+    pub(super) const KEYS: [&'static str; 5] = ["file", "environment", "credential", "command", "transit"];
 
     /// As it is shown.
     pub(super) fn line(&self) -> Line {
@@ -82,6 +84,7 @@ impl fmt::Display for KeySource {
             Self::Environment(name) => write!(f, "the variable {name}"),
             Self::Credential(name) => write!(f, "the credential {name}"),
             Self::Command(words) => write!(f, "`{}`", words.join(" ")),
+            Self::Transit(path) => write!(f, "the key server of {}", path.display()),
         }
     }
 }

@@ -200,6 +200,11 @@ impl Configuration {
         self.layers.iter().find_map(|(_, layer)| layer.groups.get(name))
     }
 
+    /// The groups there are.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupName> {
+        self.layers.iter().flat_map(|(_, layer)| layer.groups.keys())
+    }
+
     /// The logins of this machine that have settings of their own.
     pub fn logins(&self) -> impl Iterator<Item = &UserName> {
         self.layers.iter().flat_map(|(_, layer)| layer.users.keys())

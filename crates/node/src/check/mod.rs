@@ -1,9 +1,11 @@
 //! `limosad check`: does this machine, with this configuration, serve well?
 
+mod members;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use limosa_policy::FipsMode;
+use limosa_policy::{FipsMode, Settings};
 use limosa_seal::module::Module;
 use limosa_session::setup::SOFTWARE;
 use limosa_session::{ServerPorts, SharedUdp};
@@ -61,6 +63,7 @@ pub fn examine(config: &Configuration, state: &StateDirectory) -> Vec<Finding> {
     findings.extend(master_keys(config));
     findings.extend(users(config, state));
     findings.extend(logins(config));
+    findings.extend(members::members(config, state));
     findings
 }
 
@@ -73,8 +76,7 @@ fn cryptography(module: Module) -> Finding {
     }
 }
 
-/// Whether the FIPS mode that is set for the node can be kept. Users and groups
-/// may have one of their own, which is examined when they come.
+/// Whether the FIPS mode that is set for the node can be kept.
 fn fips(config: &Configuration, module: Module) -> Finding {
     let about = "FIPS mode";
     let mode = config.settings_of_all().fips.value;
@@ -135,7 +137,7 @@ fn broker(config: &Configuration) -> Option<Finding> {
 /// Whether each master key can be had here and now, and those that settings
 /// name exist.
 fn master_keys(config: &Configuration) -> Vec<Finding> {
-    let keys = KeySources::new(config.master_keys(), Trust::Administered);
+    let keys = KeySources::of(config, Trust::Administered);
     let mut findings: Vec<_> = keys
         .all()
         .map(|(name, source, key)| match key {
@@ -143,13 +145,17 @@ fn master_keys(config: &Configuration) -> Vec<Finding> {
             Err(error) => Finding::new(Level::Wrong, format!("master key {name}"), format!("{source}: {error}")),
         })
         .collect();
-    if let Some(named) = &config.settings_of_all().seal_at_rest.value.0
-        && !config.master_keys().contains_key(&KeyName::from(named))
-    {
-        let text = format!("`seal-at-rest` names it, and there is no [master-keys.{named}]: sessions are refused");
-        findings.push(Finding::new(Level::Wrong, format!("master key {named}"), text));
-    }
+    let missing = no_such_key(config, &config.settings_of_all());
+    findings.extend(missing.map(|text| Finding::new(Level::Wrong, "master keys", text)));
     findings
+}
+
+/// That the key which is to seal files is not configured.
+fn no_such_key(config: &Configuration, settings: &Settings) -> Option<String> {
+    let named = settings.seal_at_rest.value.0.as_ref()?;
+    let is_there = config.master_keys().contains_key(&KeyName::from(named));
+    (!is_there)
+        .then(|| format!("`seal-at-rest` names `{named}`, and there is no [master-keys.{named}]: sessions are refused"))
 }
 
 fn facing_the_network(config: &Configuration) -> Finding {

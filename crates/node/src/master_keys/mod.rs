@@ -1,6 +1,8 @@
 //! The master keys of a server: had from where the configuration says, kept
 //! while the process runs, and put to work on the store of a session.
 
+pub mod transit;
+
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
@@ -11,10 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use limosa_seal::envelope::{EnvelopeError, MasterKey, MasterKeyId};
+use limosa_seal::module::Module;
 use limosa_seal::{AlgorithmSet, SecretBytes};
 use limosa_storage::{MasterKeys, SealedStore, Store};
 
-use crate::config::{KeyName, KeySource};
+use crate::config::{Configuration, KeyName, KeySource};
+use transit::{TransitError, TransitKey};
 
 /// Longest text a key is read from, bytes.
 const LIMIT: u64 = 4096;
@@ -41,7 +45,7 @@ pub enum KeyError {
     #[error("it is not set")]
     NotSet,
     /// The surroundings of this process are somebody else's.
-    #[error("keys of a session under OpenSSH come from files or commands alone")]
+    #[error("keys of a session under OpenSSH come from files, commands or key servers alone")]
     NotTrusted,
     /// The program did not come to an end.
     #[error("it printed no key within {} seconds", PATIENCE.as_secs())]
@@ -49,6 +53,9 @@ pub enum KeyError {
     /// The program failed.
     #[error("it failed ({0})")]
     Failed(std::process::ExitStatus),
+    /// The key server does not unwrap it.
+    #[error("{0}")]
+    Transit(#[from] TransitError),
     /// What was read is no key.
     #[error("{0}")]
     NotAKey(#[from] EnvelopeError),
@@ -68,16 +75,27 @@ pub enum Trust {
 pub struct KeySources {
     sources: Arc<BTreeMap<KeyName, KeySource>>,
     trust: Trust,
+    /// What key servers may be asked with.
+    set: AlgorithmSet,
     had: Arc<Mutex<BTreeMap<KeyName, MasterKey>>>,
     /// When those were asked for in vain that only open.
     missed: Arc<Mutex<BTreeMap<KeyName, Instant>>>,
 }
 
 impl KeySources {
-    /// The keys that `sources` name; none is read yet.
+    /// The keys that `config` names; none is read yet.
     #[must_use]
-    pub fn new(sources: BTreeMap<KeyName, KeySource>, trust: Trust) -> Self {
-        Self { sources: Arc::new(sources), trust, had: Arc::default(), missed: Arc::default() }
+    pub fn of(config: &Configuration, trust: Trust) -> Self {
+        // Where another module is asked for no session comes to be.
+        let set = config.algorithms(Module::running()).unwrap_or(AlgorithmSet::Approved);
+        Self::new(config.master_keys(), trust, set)
+    }
+
+    /// The keys that `sources` name; none is read yet. Key servers are asked
+    /// with what `set` holds.
+    #[must_use]
+    pub fn new(sources: BTreeMap<KeyName, KeySource>, trust: Trust, set: AlgorithmSet) -> Self {
+        Self { sources: Arc::new(sources), trust, set, had: Arc::default(), missed: Arc::default() }
     }
 
     /// Every key and whether it can be had. Blocks.
@@ -110,6 +128,7 @@ impl KeySources {
         match source {
             KeySource::File(path) => read_file(path),
             KeySource::Command(words) => read_command(words),
+            KeySource::Transit(path) => Ok(TransitKey::read(path)?.unwrap(self.set)?),
             KeySource::Environment(_) | KeySource::Credential(_) if self.trust == Trust::Login => {
                 Err(KeyError::NotTrusted)
             }
@@ -244,7 +263,7 @@ mod tests {
     const DIGITS: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 
     fn sources(text: &str) -> KeySources {
-        KeySources::new(toml::from_str(text).unwrap(), Trust::Administered)
+        KeySources::new(toml::from_str(text).unwrap(), Trust::Administered, AlgorithmSet::Ordinary)
     }
 
     fn main(sources: &KeySources) -> Result<MasterKey, KeyError> {

@@ -1,0 +1,105 @@
+//! TLS to other servers: which algorithms a client offers, and whom it
+//! believes.
+//!
+//! Sessions do not come here: they have keys of their own
+//! ([`crate::schedule`]). What is asked over HTTPS does, such as a key server.
+
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs::{self as provider, cipher_suite, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{RootCertStore, SupportedCipherSuite};
+use rustls_platform_verifier::Verifier;
+
+use crate::AlgorithmSet;
+
+pub use rustls::ClientConfig;
+
+/// AES in GCM with ephemeral keys: SP 800-52, revision 2, section 3.3.1.
+const SUITES: &[SupportedCipherSuite] = &[
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+];
+/// SP 800-56A, revision 3, appendix D.
+const GROUPS: &[&dyn SupportedKxGroup] = &[kx_group::SECP256R1, kx_group::SECP384R1];
+
+/// Why there can be no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The certificates cannot be read.
+    #[error("no certificates in PEM form: {0}")]
+    Certificates(rustls::pki_types::pem::Error),
+    /// There is none.
+    #[error("it holds no certificate in PEM form")]
+    NoCertificate,
+    /// They do not serve.
+    #[error("{0}")]
+    Unfit(#[from] rustls::Error),
+}
+
+/// A client that believes the authorities whose certificates are in `pem`, and
+/// no other; without, those that this machine trusts.
+///
+/// # Errors
+/// If there are no certificates that serve.
+pub fn client(set: AlgorithmSet, pem: Option<&[u8]>) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(provider_of(set));
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let mut config = match pem {
+        Some(pem) => builder.with_root_certificates(authorities(pem)?).with_no_client_auth(),
+        // The platform's own verifier is named dangerous as all are that are
+        // not this library's.
+        None => {
+            let verifier = Arc::new(Verifier::new(provider)?);
+            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        }
+    };
+    // SP 800-52, revision 2, section 3.5.1.
+    config.require_ems = set == AlgorithmSet::Approved;
+    Ok(config)
+}
+
+fn provider_of(set: AlgorithmSet) -> CryptoProvider {
+    let all = provider::default_provider();
+    match set {
+        AlgorithmSet::Ordinary => all,
+        AlgorithmSet::Approved => CryptoProvider { cipher_suites: SUITES.to_vec(), kx_groups: GROUPS.to_vec(), ..all },
+    }
+}
+
+fn authorities(pem: &[u8]) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        store.add(certificate.map_err(TlsError::Certificates)?)?;
+    }
+    if store.is_empty() { Err(TlsError::NoCertificate) } else { Ok(store) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_no_certificate_is_no_authority() {
+        let client = |pem: &str| client(AlgorithmSet::Ordinary, Some(pem.as_bytes()));
+        assert!(matches!(client(""), Err(TlsError::NoCertificate)));
+        assert!(matches!(client("-----BEGIN CERTIFICATE-----\n!\n"), Err(TlsError::Certificates(_))));
+        let nothing = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(client(nothing), Err(TlsError::Unfit(_))));
+    }
+
+    #[test]
+    fn only_aes_in_gcm_is_offered_where_only_approved_algorithms_may_be_used() {
+        let provider = provider_of(AlgorithmSet::Approved);
+        assert!(provider.cipher_suites.iter().all(|suite| format!("{:?}", suite.suite()).contains("_GCM_")));
+        let groups: Vec<_> = provider.kx_groups.iter().map(|group| format!("{:?}", group.name())).collect();
+        assert_eq!(groups, ["secp256r1", "secp384r1"]);
+        assert!(provider_of(AlgorithmSet::Ordinary).cipher_suites.len() > provider.cipher_suites.len());
+    }
+}
