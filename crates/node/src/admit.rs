@@ -60,6 +60,7 @@ fn refusal(denied: Denied) -> Refusal {
         Denied::Write => Code::WRITE_NOT_ALLOWED,
         Denied::Policy { .. } => Code::POLICY_NOT_ALLOWED,
         Denied::NotApproved => Code::PEER_NOT_APPROVED,
+        Denied::NotApprovedSsh => Code::SSH_NOT_APPROVED,
         Denied::Sessions(_) => Code::TOO_MANY_SESSIONS,
     };
     Refusal { code, detail: denied.to_string() }

@@ -8,7 +8,7 @@ use crate::fips::FipsMode;
 use crate::settings::{
     CipherFloor, CipherModes, ContentPassphrase, ContentProtection, DurabilityFloor, PolicyCeiling, Settings,
 };
-use crate::user::Identity;
+use crate::user::{Identity, Method};
 
 /// What a request asks for, in the terms of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,9 @@ pub enum Denied {
     /// The client may use algorithms that are not approved.
     #[error("only clients that use approved algorithms alone are served")]
     NotApproved,
+    /// Only what is approved may be used, and the SSH that they came by is not.
+    #[error("only sessions through OpenSSH are served in FIPS mode")]
+    NotApprovedSsh,
     /// The user has as many sessions as permitted.
     #[error("this user has {0} sessions already")]
     Sessions(u32),
@@ -91,6 +94,10 @@ impl Authorization {
         }
         if settings.fips.value == FipsMode::Required && !wish.approved_only {
             return Err(Denied::NotApproved);
+        }
+        // Whoever the operating system vouches for came through its own SSH.
+        if settings.fips.value != FipsMode::Off && identity.method() != Method::System {
+            return Err(Denied::NotApprovedSsh);
         }
         if wish.running >= settings.max_sessions.value {
             return Err(Denied::Sessions(wish.running));
@@ -200,7 +207,8 @@ impl Authorization {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SettingsLayer;
+    use crate::user::by_key;
+    use crate::{PublicKey, SettingsLayer, UserRecord};
 
     fn settings(text: &str) -> Settings {
         let node: SettingsLayer = toml::from_str(text).unwrap();
@@ -239,6 +247,26 @@ mod tests {
         assert_eq!(decide("docroot = \"/srv\"\npolicy-ceiling = \"fair\"", wish(high)).err(), denied(high, fair));
         let many = Wish { running: 2, ..READ };
         assert_eq!(decide("docroot = \"/srv\"\nmax-sessions = 2", many).unwrap_err(), Denied::Sessions(2));
+    }
+
+    #[test]
+    fn in_fips_mode_only_sessions_through_openssh_are_permitted() {
+        let key = PublicKey { kind: "ssh-ed25519".into(), blob: vec![1] };
+        let record = UserRecord {
+            name: "ada".parse().unwrap(),
+            keys: vec![key.clone()],
+            password: None,
+            locked: false,
+            settings: SettingsLayer::default(),
+        };
+        for (mode, permitted) in [("off", true), ("on", false), ("required", false)] {
+            let settings = settings(&format!("docroot = \"/srv\"\nfips = \"{mode}\""));
+            let wish = Wish { approved_only: true, ..READ };
+            let decided = Authorization::decide(by_key(&record, &key).unwrap(), &settings, wish);
+            assert_eq!(decided.err(), (!permitted).then_some(Denied::NotApprovedSsh), "{mode}");
+            let login = Identity::of_system_login("ada".parse().unwrap());
+            assert!(Authorization::decide(login, &settings, wish).is_ok(), "{mode}");
+        }
     }
 
     #[test]

@@ -118,6 +118,7 @@ codes! {
     CONTENT_PROTECTION_REQUIRED = 411, 13, false, "the server takes only files that the client encrypts", "use --file-crypt encrypt";
     CONTENT_PASSPHRASE_WEAK = 412, 13, false, "the server requires a passphrase for encrypted files that is harder to guess", "use eight characters or more, with a letter, a digit and something else, or --recipient without a passphrase";
     PEER_NOT_APPROVED = 415, 13, false, "the server serves only clients that use approved algorithms alone", "use --fips on";
+    SSH_NOT_APPROVED = 416, 13, false, "in FIPS mode the server serves only sessions through OpenSSH", "ask its administrator for an address where OpenSSH is the SSH server";
 
     NOT_FOUND = 500, 4, false, "no such file or directory", "check the path";
     DIRECTORY_NOT_FOUND = 501, 3, false, "no such directory", "check the path";

@@ -93,6 +93,12 @@ pub const CASES: &[Case] = &[
         "the user has `fips = \"required\"`",
         peer_not_approved,
     ),
+    Case::command(
+        Code::SSH_NOT_APPROVED,
+        "limosa send FILE HOST:",
+        "the user has `fips = \"on\"`, and `limosad serve` is the SSH server",
+        ssh_not_approved,
+    ),
 ];
 
 fn small(scene: &mut Scene) -> Option<Finished> {
@@ -149,6 +155,12 @@ fn encryption_required(scene: &mut Scene) -> Option<Finished> {
 fn peer_not_approved(scene: &mut Scene) -> Option<Finished> {
     let _server = scene.limosad()?;
     scene.set("fips = \"required\"");
+    without_host(scene)
+}
+
+fn ssh_not_approved(scene: &mut Scene) -> Option<Finished> {
+    let _server = scene.limosad()?;
+    scene.set("fips = \"on\"");
     without_host(scene)
 }
 
