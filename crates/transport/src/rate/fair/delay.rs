@@ -198,7 +198,7 @@ impl DelayMode {
         if self.aside.is_some() {
             self.stepped_aside = Some(s.now);
         }
-        let change = self.step_aside(s, share);
+        let change = self.step_aside(s, judged, share);
         if change.is_some() {
             return (share.rate, change);
         }
@@ -378,7 +378,7 @@ impl DelayMode {
         }
     }
 
-    fn step_aside(&mut self, s: &Sample, share: &mut Share) -> Option<Change> {
+    fn step_aside(&mut self, s: &Sample, judged: &Judged, share: &mut Share) -> Option<Change> {
         match &mut self.aside {
             Some(Aside::Clear(clear)) => {
                 self.cleared = Some(s.now);
@@ -404,7 +404,7 @@ impl DelayMode {
                 self.aside = None;
             }
             Some(Aside::Verify(verify)) => {
-                let outcome = verify.on_sample(s)?;
+                let outcome = verify.on_sample(s, judged.congested)?;
                 self.aside = None;
                 if let verify::Outcome::Longer(by) = outcome {
                     return Some(Change::Longer(by));

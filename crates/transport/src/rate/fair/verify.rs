@@ -1,5 +1,7 @@
 //! Telling a longer path from a queue: a first-in-first-out queue cannot grow
-//! by milliseconds between two reports, and it moves when we send less.
+//! by milliseconds between two reports, and it moves when we send less. Where
+//! somebody else keeps it full it does neither: a burst fills it, and what we
+//! leave is taken. Then the buffer goes on losing what we send.
 
 use super::{Sample, later};
 use crate::Time;
@@ -12,7 +14,10 @@ const LEAST: f64 = 0.004;
 pub(super) struct Verify {
     jump: f64,
     level: f64,
+    began: Time,
     until: Time,
+    /// Whether what was sent since then was dropped.
+    dropped: bool,
 }
 
 /// What it was.
@@ -34,15 +39,21 @@ impl Verify {
         (s.jump > threshold).then(|| Self {
             jump: s.jump,
             level: s.queue,
+            began: s.now,
             until: later(s.now, 2.3 * (s.base_rtt + s.jump)),
+            dropped: false,
         })
     }
 
-    pub(super) fn on_sample(&mut self, s: &Sample) -> Option<Outcome> {
+    /// `congested` says that the sample holds more loss than the line's own, or
+    /// marks.
+    pub(super) fn on_sample(&mut self, s: &Sample, congested: bool) -> Option<Outcome> {
+        self.dropped |= congested && s.oldest >= self.began;
         if (s.queue - self.level).abs() > 0.12 * self.jump + 0.001 {
             return Some(Outcome::Queue);
         }
-        (s.now >= self.until).then_some(Outcome::Longer(s.queue))
+        let outcome = if self.dropped { Outcome::Queue } else { Outcome::Longer(s.queue) };
+        (s.now >= self.until).then_some(outcome)
     }
 }
 
@@ -58,13 +69,22 @@ mod tests {
     fn a_delay_that_stays_is_the_paths() {
         assert!(Verify::begin(&Sample { jump: 0.005, ..jumped(1.0, 0.005) }, 0.0025).is_none());
         let mut verify = Verify::begin(&jumped(1.0, 0.05), 0.0025).expect("a jump");
-        assert_eq!(verify.on_sample(&jumped(1.1, 0.051)), None);
-        assert_eq!(verify.on_sample(&jumped(1.3, 0.05)), Some(Outcome::Longer(0.05)));
+        assert_eq!(verify.on_sample(&jumped(1.1, 0.051), false), None);
+        assert_eq!(verify.on_sample(&jumped(1.3, 0.05), false), Some(Outcome::Longer(0.05)));
     }
 
     #[test]
     fn a_delay_that_moves_is_a_queue() {
         let mut verify = Verify::begin(&jumped(1.0, 0.05), 0.0025).expect("a jump");
-        assert_eq!(verify.on_sample(&jumped(1.1, 0.04)), Some(Outcome::Queue));
+        assert_eq!(verify.on_sample(&jumped(1.1, 0.04), false), Some(Outcome::Queue));
+    }
+    #[test]
+    fn a_full_buffer_that_goes_on_dropping_is_a_queue() {
+        let mut verify = Verify::begin(&jumped(1.0, 0.05), 0.0025).expect("a jump");
+        assert_eq!(verify.on_sample(&jumped(1.05, 0.05), true), None, "sent before");
+        let mut before = verify;
+        assert_eq!(before.on_sample(&jumped(1.3, 0.05), false), Some(Outcome::Longer(0.05)));
+        assert_eq!(verify.on_sample(&jumped(1.2, 0.05), true), None);
+        assert_eq!(verify.on_sample(&jumped(1.3, 0.05), false), Some(Outcome::Queue));
     }
 }
