@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use limosa_storage::protecting::STAGED_PREFIX;
 use limosa_storage::{Attributes, ErrorKind, FollowLinks, Kind, Overwrite, Store, StorePath, make_directories};
 use limosa_transfer::failure::code_of;
 use limosa_wire::Code;
@@ -15,8 +16,10 @@ use crate::local;
 /// Entries of a directory that are looked at in one go.
 const PAGE: usize = 512;
 
-/// A file under way: whatever begins and ends so is nobody's source.
-pub(super) const STAGED: (&[u8], &[u8]) = (b".limosa-", b".partial");
+/// How results are called while they are written.
+pub(super) const STAGED: (&[u8], &[u8]) = (STAGED_PREFIX, b".partial");
+/// How else names of files under way end, transfers' among them.
+const UNDER_WAY: [&[u8]; 3] = [b".journal", b".partial.opening", b".partial.heads"];
 
 /// Which files a command is about, by their names.
 #[derive(Clone, Debug)]
@@ -137,7 +140,7 @@ fn list(
             let item = Item { path, below, shown };
             if kind == Kind::Directory {
                 steps.push(Step::Enter(item));
-            } else if !is_staged(entry.name.as_bytes()) {
+            } else if !is_under_way(entry.name.as_bytes()) {
                 match sort(item, kind, named, false) {
                     // Of what else is in a tree nothing is said.
                     Found::Done(_) if matches!(named, Named::Sealed(_)) => {}
@@ -152,8 +155,10 @@ fn list(
     }
 }
 
-fn is_staged(name: &[u8]) -> bool {
-    name.starts_with(STAGED.0) && name.ends_with(STAGED.1)
+/// Such a file is nobody's source.
+fn is_under_way(name: &[u8]) -> bool {
+    let ends = UNDER_WAY.iter().chain([&STAGED.1]);
+    name.starts_with(STAGED.0) && { ends }.any(|end| name.ends_with(end))
 }
 
 fn sort(item: Item, kind: Kind, named: &Named, is_operand: bool) -> Found {

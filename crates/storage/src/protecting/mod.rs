@@ -26,7 +26,7 @@ mod suffix;
 mod tests;
 
 pub use keys::ProtectionKeys;
-pub use opening::{Misfit, UnprotectingStore};
+pub use opening::{BESIDE_STAGED, Misfit, STAGED_PREFIX, UnprotectingStore};
 pub use sending::ProtectingStore;
 pub use suffix::Suffix;
 

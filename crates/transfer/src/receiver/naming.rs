@@ -3,12 +3,13 @@
 
 use limosa_seal::identity::partial_name;
 use limosa_storage::path::MAX_NAME;
+use limosa_storage::protecting::{BESIDE_STAGED, STAGED_PREFIX};
 use limosa_storage::{Name, PathError, StorePath};
 use limosa_wire::EntryId;
 use limosa_wire::layout::SourceIdentity;
 
 /// What every name of a file under way starts with.
-pub const PARTIAL_PREFIX: &[u8] = b".limosa-";
+pub const PARTIAL_PREFIX: &[u8] = STAGED_PREFIX;
 /// What the name of a partial file ends with, unless set otherwise.
 pub const DEFAULT_SUFFIX: &str = ".partial";
 /// What the name of a journal ends with.
@@ -95,7 +96,9 @@ impl PartialNames {
         else {
             return false;
         };
-        digits.iter().all(u8::is_ascii_hexdigit) && (suffix == self.suffix || suffix == JOURNAL_SUFFIX)
+        let is_partial = |suffix: &[u8]| suffix == self.suffix;
+        let is_beside = BESIDE_STAGED.iter().any(|end| suffix.strip_suffix(*end).is_some_and(is_partial));
+        digits.iter().all(u8::is_ascii_hexdigit) && (is_partial(suffix) || is_beside || suffix == JOURNAL_SUFFIX)
     }
 }
 
@@ -137,6 +140,12 @@ mod tests {
         assert_eq!(partial.as_bytes().len(), 255);
         assert!(names.reserves(partial.as_bytes()) && names.reserves(journal.as_bytes()));
         assert!(!names.reserves(b".limosa-notes"));
+        let usual = PartialNames::new(b"anna", [1; 16]);
+        let (partial, _) = usual.journaled(&path("film"), &[0; 16]).unwrap();
+        for (end, is_reserved) in [("", true), (".opening", true), (".heads", true), (".notes", false)] {
+            let name = [partial.as_bytes(), end.as_bytes()].concat();
+            assert_eq!(usual.reserves(&name), is_reserved, "{end}");
+        }
         assert!(PartialNames::new(b"", [0; 16]).with_suffix(&[b's'; 232]).is_err());
         assert!(PartialNames::new(b"", [0; 16]).with_suffix(b"a/b").is_err());
         assert!(names.journaled(&StorePath::root(), &[0; 16]).is_err());

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::{HEAD, Header, Layout, Sealed};
@@ -23,6 +23,8 @@ use crate::protecting::CHUNK;
 
 /// How much waits for the first bytes at most, in all files together.
 const MOST_WAITING: u64 = 64 << 20;
+/// What one piece costs beside its bytes.
+const PIECE_COST: u64 = 64;
 
 /// Where files arrive: what those of one store share.
 #[derive(Debug)]
@@ -38,13 +40,20 @@ impl Destination {
         Self { files, keys, open: OpenFiles::default(), waiting: AtomicU64::new(0) }
     }
 
-    /// Whether so much more may wait. If so it is counted.
-    fn takes(&self, bytes: u64) -> bool {
-        let takes = self.waiting.fetch_add(bytes, Relaxed) + bytes <= MOST_WAITING;
+    /// Whether so much more memory may be used by what waits. If so it is
+    /// counted.
+    fn takes(&self, cost: u64) -> bool {
+        let takes = self.waiting.fetch_add(cost, Relaxed) + cost <= MOST_WAITING;
         if !takes {
-            self.waiting.fetch_sub(bytes, Relaxed);
+            self.waiting.fetch_sub(cost, Relaxed);
         }
         takes
+    }
+
+    /// How much memory is used by what waits.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
     }
 }
 
@@ -52,18 +61,25 @@ impl Destination {
 struct Waiting {
     at: Arc<Destination>,
     pieces: Vec<(u64, Vec<u8>)>,
-    bytes: u64,
+    cost: u64,
+}
+
+impl Waiting {
+    /// Writes them where they belong.
+    fn store(&self, write: impl Fn(u64, &[u8]) -> Result<()>) -> Result<()> {
+        self.pieces.iter().try_for_each(|(offset, bytes)| write(*offset, bytes))
+    }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.at.waiting.fetch_sub(self.bytes, Relaxed);
+        self.at.waiting.fetch_sub(self.cost, Relaxed);
     }
 }
 
 impl fmt::Debug for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting").field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Waiting").field("cost", &self.cost).finish_non_exhaustive()
     }
 }
 
@@ -76,6 +92,9 @@ enum Landing {
     AsItComes,
     /// It is opened on the way.
     Opened(Arc<OpenedFile>),
+    /// Not at all: what had been taken could not be stored. Who wrote it has
+    /// been told that it was written, so nothing of this file counts any more.
+    Lost(StorageError),
 }
 
 /// A file open for writing.
@@ -93,7 +112,7 @@ pub(super) struct ArrivingFile {
 impl ArrivingFile {
     /// A file that was made under its staged name.
     pub(super) fn begun(at: &Arc<Destination>, file: Arc<dyn WriteFile>, names: Names) -> Result<Arc<Self>> {
-        let waiting = Waiting { at: at.clone(), pieces: Vec::new(), bytes: 0 };
+        let waiting = Waiting { at: at.clone(), pieces: Vec::new(), cost: 0 };
         Self::enter(at, file, names, Landing::Undecided(waiting))
     }
 
@@ -138,23 +157,29 @@ impl ArrivingFile {
 
     /// The file that is opened on the way, if it is; else what has come of it
     /// is stored.
+    ///
+    /// # Errors
+    /// If what waited cannot be stored, or could not.
     pub(super) fn opened(&self) -> Result<Option<Arc<OpenedFile>>> {
-        match &*self.landing.read().unwrap_or_else(PoisonError::into_inner) {
-            Landing::AsItComes => return Ok(None),
-            Landing::Opened(opened) => return Ok(Some(opened.clone())),
-            Landing::Undecided(_) => {}
+        if matches!(*self.landing(), Landing::Undecided(_)) {
+            self.decide(|landing| match landing {
+                Landing::Undecided(waiting) if waiting.pieces.is_empty() => Ok(None),
+                _ => Ok(Some(Landing::AsItComes)),
+            })?;
         }
-        self.decide(|landing| match landing {
-            Landing::Undecided(waiting) if waiting.pieces.is_empty() => Ok(None),
-            _ => Ok(Some(Landing::AsItComes)),
-        })?;
-        match &*self.landing.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.landing() {
             Landing::Opened(opened) => Ok(Some(opened.clone())),
-            _ => Ok(None),
+            Landing::Lost(error) => Err(error.clone()),
+            Landing::AsItComes | Landing::Undecided(_) => Ok(None),
         }
     }
 
+    fn landing(&self) -> RwLockReadGuard<'_, Landing> {
+        self.landing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Decides how the file lands, if that is open, and stores what waited.
+    /// Until it is stored nobody reads, syncs or writes.
     fn decide(&self, judge: impl FnOnce(&mut Landing) -> Result<Option<Landing>>) -> Result<()> {
         let mut landing = self.landing.write().unwrap_or_else(PoisonError::into_inner);
         if !matches!(*landing, Landing::Undecided(_)) {
@@ -162,18 +187,16 @@ impl ArrivingFile {
         }
         let Some(decided) = judge(&mut landing)? else { return Ok(()) };
         let Landing::Undecided(waited) = std::mem::replace(&mut *landing, decided) else { return Ok(()) };
-        let landing = RwLockWriteGuard::downgrade(landing);
-        match &*landing {
-            Landing::Opened(opened) => {
-                waited.pieces.iter().try_for_each(|(offset, bytes)| opened.unsealed.write_at(*offset, bytes))
-            }
+        let stored = match &*landing {
+            Landing::Opened(opened) => waited.store(|offset, bytes| opened.unsealed.write_at(offset, bytes)),
             _ => {
                 if let expected @ 1.. = self.expected.load(Relaxed) {
                     self.file.expect_length(expected);
                 }
-                waited.pieces.iter().try_for_each(|(offset, bytes)| self.file.write_at(*offset, bytes))
+                waited.store(|offset, bytes| self.file.write_at(offset, bytes))
             }
-        }
+        };
+        stored.inspect_err(|error| *landing = Landing::Lost(error.clone()))
     }
 
     /// Takes bytes before it is known how the file lands: the first ones say.
@@ -184,11 +207,12 @@ impl ArrivingFile {
             let opened = self.judge(Sealed(expected), bytes)?;
             return Ok(Some(opened.map_or(Landing::AsItComes, |opened| Landing::Opened(Arc::new(opened)))));
         }
-        if expected == 0 || !self.at.takes(bytes.len() as u64) {
+        let cost = bytes.len() as u64 + PIECE_COST;
+        if expected == 0 || !self.at.takes(cost) {
             return Ok(Some(Landing::AsItComes));
         }
         waiting.pieces.push((offset, bytes.to_vec()));
-        waiting.bytes += bytes.len() as u64;
+        waiting.cost += cost;
         Ok(None)
     }
 
@@ -253,9 +277,10 @@ impl ReadFile for ArrivingFile {
 impl WriteFile for ArrivingFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         loop {
-            match &*self.landing.read().unwrap_or_else(PoisonError::into_inner) {
+            match &*self.landing() {
                 Landing::AsItComes => return self.file.write_at(offset, bytes),
                 Landing::Opened(opened) => return opened.unsealed.write_at(offset, bytes),
+                Landing::Lost(error) => return Err(error.clone()),
                 Landing::Undecided(_) => {}
             }
             let mut is_taken = false;
@@ -272,7 +297,7 @@ impl WriteFile for ArrivingFile {
 
     fn expect_length(&self, length: u64) {
         self.expected.store(length, Relaxed);
-        if matches!(*self.landing.read().unwrap_or_else(PoisonError::into_inner), Landing::AsItComes) {
+        if matches!(*self.landing(), Landing::AsItComes) {
             self.file.expect_length(length);
         }
     }
@@ -305,9 +330,12 @@ impl WriteFile for ArrivingFile {
         }
     }
 
+    /// Content is finished before: nobody else may read any that is not found
+    /// authentic. (What is stored after would set the time again, too.)
     fn set_attributes(&self, attributes: &Attributes) -> Result<()> {
-        // First, since storing what waits would set the time again.
-        let _ = self.opened()?;
+        if let Some(opened) = self.opened()? {
+            opened.unsealed.finish()?;
+        }
         self.file.set_attributes(attributes)
     }
 }

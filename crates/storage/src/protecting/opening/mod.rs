@@ -38,6 +38,7 @@ use self::arriving::{ArrivingFile, Destination};
 pub use self::keys::Misfit;
 use self::keys::OpeningKeys;
 use self::names::Names;
+pub use self::names::{BESIDE_STAGED, STAGED_PREFIX};
 use self::taken::{Landed, TakenNames};
 use super::suffix::Suffix;
 use super::{CHUNK, header_of};
@@ -138,6 +139,14 @@ impl UnprotectingStore {
         Ok(())
     }
 
+    /// Removes what a session that opened the file on the way has left beside
+    /// it.
+    fn remove_beside(&self, path: &StorePath) {
+        let Ok(names) = Names::of(path) else { return };
+        let _ = self.files().remove(&names.heads);
+        let _ = self.files().remove(&names.content);
+    }
+
     /// What is known of a staged file that an earlier session has begun to
     /// open.
     fn begun(&self, names: &Names) -> Result<Metadata> {
@@ -152,7 +161,7 @@ impl UnprotectingStore {
 fn or_beside<T>(path: &StorePath, result: Result<T>, beside: impl FnOnce(Names) -> Result<T>) -> Result<T> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // A name that has no room for others beside it has none.
+            // Beside names of other files, or without room for more, nothing lies.
             let Ok(names) = Names::of(path) else { return Err(error) };
             // Nobody asked for the names beside it.
             beside(names).map_err(|other| if other.kind() == ErrorKind::NotFound { error } else { other })
@@ -206,13 +215,15 @@ impl Store for UnprotectingStore {
         let file = self.files().create(path)?;
         let Ok(names) = Names::of(path) else { return Ok(file) };
         // What an earlier session has left is not of this file.
-        let _ = self.files().remove(&names.heads);
-        let _ = self.files().remove(&names.content);
+        self.remove_beside(path);
         Ok(ArrivingFile::begun(&self.at, file, names)?)
     }
 
     fn reopen(&self, path: &StorePath) -> Result<Arc<dyn WriteFile>> {
-        or_beside(path, self.files().reopen(path), |names| Ok(ArrivingFile::resumed(&self.at, names)?))
+        // Where the file as it came is gone on with, content beside it is of no
+        // more use.
+        let reopened = self.files().reopen(path).inspect(|_| self.remove_beside(path));
+        or_beside(path, reopened, |names| Ok(ArrivingFile::resumed(&self.at, names)?))
     }
 
     fn open_append(&self, path: &StorePath) -> Result<Arc<dyn AppendFile>> {
@@ -263,7 +274,8 @@ impl Store for UnprotectingStore {
     }
 
     fn remove(&self, path: &StorePath) -> Result<()> {
-        or_beside(path, self.files().remove(path), |names| {
+        let removed = self.files().remove(path).inspect(|()| self.remove_beside(path));
+        or_beside(path, removed, |names| {
             let _ = self.files().remove(&names.heads);
             self.files().remove(&names.content)
         })

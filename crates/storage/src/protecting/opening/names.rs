@@ -3,10 +3,16 @@
 use crate::error::{ErrorKind, Operation, Result, StorageError};
 use crate::path::{Name, StorePath};
 
+/// What names of files under way begin with. Nothing lies beside others.
+pub const STAGED_PREFIX: &[u8] = b".limosa-";
 /// What the name of content ends in that has no name of its own yet,
 const CONTENT: &[u8] = b".opening";
 /// and that of the heads beside it.
 const HEADS: &[u8] = b".heads";
+
+/// What is put behind the name of a staged file that is opened on the way, for
+/// those that lie beside it.
+pub const BESIDE_STAGED: [&[u8]; 2] = [CONTENT, HEADS];
 
 /// The names that belong to a staged file.
 ///
@@ -27,8 +33,12 @@ impl Names {
     /// The names beside a staged one.
     ///
     /// # Errors
+    /// [`InvalidName`](ErrorKind::InvalidName) if it is not one, and
     /// [`TooLong`](ErrorKind::TooLong) if there is no room for them.
     pub(super) fn of(staged: &StorePath) -> Result<Self> {
+        if !staged.split().is_some_and(|(_, name)| name.as_bytes().starts_with(STAGED_PREFIX)) {
+            return Err(StorageError::new(ErrorKind::InvalidName, Operation::Create, staged));
+        }
         Ok(Self { staged: staged.clone(), content: beside(staged, CONTENT)?, heads: beside(staged, HEADS)? })
     }
 }

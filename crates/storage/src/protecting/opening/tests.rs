@@ -303,11 +303,154 @@ fn what_cannot_be_opened_on_the_way_is_opened_in_the_end() {
 fn a_name_without_room_for_others_beside_it_is_like_any_other() {
     let files = Arc::new(MemoryStore::new());
     let landing = store(&files, "word", Misfit::Keep);
-    let long = path(&"n".repeat(253));
+    let long = path(&format!(".limosa-{}", "n".repeat(245)));
     assert_eq!(landing.metadata(&long, FollowLinks::No).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(landing.remove(&long).unwrap_err().kind(), ErrorKind::NotFound);
     landing.create(&long).unwrap().write_at(0, b"words").unwrap();
     assert_eq!(landing.metadata(&long, FollowLinks::No).unwrap().size, 5);
+}
+
+#[test]
+fn files_that_are_only_called_so_are_left_alone() {
+    let files = Arc::new(MemoryStore::new());
+    for name in ["x.heads", "x.opening"] {
+        files.create(&path(name)).unwrap();
+    }
+    let landing = store(&files, "word", Misfit::Keep);
+    landing.create(&path("x")).unwrap();
+    landing.remove(&path("x")).unwrap();
+    assert_eq!(landing.metadata(&path("x"), FollowLinks::No).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(shown(&files), ["x.heads", "x.opening"]);
+}
+
+#[test]
+fn where_a_file_goes_on_as_it_came_nothing_stays_beside_it() {
+    let sealed = sealed(&content(1_500_000), Layout::SEALED_ALIGNED);
+    for is_gone_on_with in [true, false] {
+        let files = Arc::new(MemoryStore::new());
+        drop(after_one_chunk(&files, &sealed));
+        files.create(&staged()).unwrap();
+        let landing = store(&files, "word", Misfit::Keep);
+        if is_gone_on_with {
+            drop(landing.reopen(&staged()).unwrap());
+            assert_eq!(shown(&files), [".limosa-1.partial"]);
+        }
+        landing.remove(&staged()).unwrap();
+        assert_eq!(shown(&files), [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn what_somebody_else_left_in_the_place_of_zeros_is_not_published() {
+    let plain = content(1_500_000);
+    let sealed = sealed(&plain, Layout::SEALED_ALIGNED);
+    let files = Arc::new(MemoryStore::new());
+    let landing = store(&files, "word", Misfit::Keep);
+    let file = begin(&landing, sealed.len());
+    file.write_at(0, &sealed[..STORED]).unwrap();
+    file.sync_data().unwrap();
+    drop(file);
+    let foreign = files.reopen(&path(".limosa-1.partial.opening")).unwrap();
+    foreign.write_at(270_000, b"foreign").unwrap();
+    let landing = store(&files, "word", Misfit::Keep);
+    let file = landing.reopen(&staged()).unwrap();
+    file.write_at(STORED as u64, &sealed[STORED..]).unwrap();
+    publish(&landing, &*file).unwrap();
+    assert_eq!(read_whole(&*files, &path("f"), u64::MAX).unwrap(), plain);
+}
+
+#[test]
+fn attributes_are_not_given_to_what_is_not_authentic() {
+    let sealed = sealed(&content(1_500_000), Layout::SEALED_ALIGNED);
+    let files = Arc::new(MemoryStore::new());
+    let (_, file) = after_one_chunk(&files, &sealed);
+    let error = file.set_attributes(&Attributes::default().with_mode(0o644)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+}
+
+#[test]
+fn no_more_than_some_segments_that_do_not_open_are_put_up_with() {
+    let sealed = sealed(&content(300_000), Layout::SEALED_ALIGNED);
+    let landing = store(&Arc::new(MemoryStore::new()), "word", Misfit::Keep);
+    let file = begin(&landing, sealed.len());
+    file.write_at(0, &sealed[..STORED]).unwrap();
+    let refused = (0..10_000).find_map(|_| file.write_at(STORED as u64, &[7; STORED]).err());
+    assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Damaged));
+}
+
+/// A file on a disk that takes nothing from some offset on.
+#[derive(Debug)]
+struct FullFrom(u64, Arc<dyn WriteFile>);
+
+impl ReadFile for FullFrom {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        self.1.read_at(offset, buffer)
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        self.1.metadata()
+    }
+
+    fn next_data(&self, offset: u64) -> Result<Option<std::ops::Range<u64>>> {
+        self.1.next_data(offset)
+    }
+}
+
+impl WriteFile for FullFrom {
+    fn expect_length(&self, length: u64) {
+        self.1.expect_length(length);
+    }
+
+    fn preallocate(&self, length: u64) -> Result<()> {
+        self.1.preallocate(length)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if offset + bytes.len() as u64 > self.0 {
+            return Err(StorageError::new(ErrorKind::NoSpace, Operation::Write, &staged()));
+        }
+        self.1.write_at(offset, bytes)
+    }
+
+    fn truncate(&self, length: u64) -> Result<()> {
+        self.1.truncate(length)
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        self.1.sync_data()
+    }
+
+    fn sync_all(&self) -> Result<()> {
+        self.1.sync_all()
+    }
+
+    fn set_attributes(&self, attributes: &Attributes) -> Result<()> {
+        self.1.set_attributes(attributes)
+    }
+}
+
+#[test]
+fn nothing_counts_of_a_file_if_what_waited_could_not_be_stored() {
+    let sealed = sealed(&content(1_500_000), Layout::SEALED_ALIGNED);
+    let clear = content(1_500_000);
+    for bytes in [sealed, clear] {
+        let files = Arc::new(MemoryStore::new());
+        let landing = store(&files, "word", Misfit::Keep);
+        let file = Arc::new(FullFrom(1 << 20, files.create(&staged()).unwrap()));
+        let file = ArrivingFile::begun(&landing.at, file, Names::of(&staged()).unwrap()).unwrap();
+        file.expect_length(bytes.len() as u64);
+        for (number, segment) in bytes.chunks(STORED).enumerate().skip(1) {
+            file.write_at((number * STORED) as u64, segment).unwrap();
+        }
+        let full = |result: Result<()>| assert_eq!(result.map_err(|error| error.kind()), Err(ErrorKind::NoSpace));
+        full(file.write_at(0, &bytes[..STORED]));
+        full(file.write_at(0, &bytes[..STORED]));
+        full(file.sync_data());
+        full(file.read_at(0, &mut [0]).map(drop));
+        full(file.set_attributes(&Attributes::default()));
+        full(publish(&landing, &*file));
+        assert_eq!(landing.at.waiting(), 0, "what waited is gone");
+    }
 }
 
 #[test]

@@ -32,6 +32,10 @@ use crate::path::StorePath;
 use crate::pool::Pool;
 use crate::segments::Segments;
 
+/// So many whole segments that do not open are remembered of a file: bytes that
+/// were changed on the way are sent again, so there are hardly ever any.
+const MOST_UNOPENED: usize = 4096;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct UnsealedFile {
@@ -57,6 +61,8 @@ struct Known {
     opened: Segments,
     /// Ciphertext in its place, as far as it is covered, heads included.
     torn: BTreeMap<u64, Coverage>,
+    /// How many segments came whole and did not open.
+    unopened: usize,
     /// Whether the file is as it will be.
     finished: bool,
 }
@@ -197,7 +203,7 @@ impl UnsealedFile {
     }
 
     /// Opens whole segments and stores their content, that of all that lie side
-    /// by side at once.
+    /// by side at once. Nobody else writes the same at the same time.
     fn write_whole(&self, first: u64, stored: &[u8]) -> Result<()> {
         let _shared = self.shape.read().unwrap_or_else(PoisonError::into_inner);
         self.buffers.with(Vec::new, |content| {
@@ -214,20 +220,39 @@ impl UnsealedFile {
                 }
                 segments.push(Came { number, head, form, content: start..content.len() });
             }
+            self.forget(&segments);
             self.store(&segments, content)?;
-            let mut known = self.known();
-            known.finished = false;
-            for Came { number, head, form, content } in segments {
-                self.heads.set(number, *head);
-                known.torn.remove(&number);
-                known.opened.remove(number);
-                match form {
-                    Some(_) => known.opened.insert(number..number + 1),
-                    None => drop(known.torn.insert(number, Coverage::whole(HEAD + content.len()))),
-                }
-            }
-            Ok(())
+            self.remember(&segments)
         })
+    }
+
+    /// What stood in these places is about to be written over: whether that
+    /// succeeds or not, it is not what was found authentic.
+    fn forget(&self, segments: &[Came<'_>]) {
+        let mut known = self.known();
+        known.finished = false;
+        for came in segments {
+            known.opened.remove(came.number);
+        }
+    }
+
+    /// Notes what now stands in these places.
+    fn remember(&self, segments: &[Came<'_>]) -> Result<()> {
+        let mut known = self.known();
+        for Came { number, head, form, content } in segments {
+            self.heads.set(*number, **head);
+            known.torn.remove(number);
+            if form.is_some() {
+                known.opened.insert(*number..*number + 1);
+                continue;
+            }
+            known.unopened += 1;
+            if known.unopened > MOST_UNOPENED {
+                return Err(self.failed(EnvelopeError::SegmentNotAuthentic(SegmentNumber(*number))));
+            }
+            known.torn.insert(*number, Coverage::whole(HEAD + content.len()));
+        }
+        Ok(())
     }
 
     /// Stores consecutive segments, but not the zeros of those that have
@@ -235,8 +260,8 @@ impl UnsealedFile {
     fn store(&self, segments: &[Came<'_>], content: &[u8]) -> Result<()> {
         let mut run: Option<(u64, Range<usize>)> = None;
         for came in segments {
-            let is_hole = came.form == Some(Form::Zeros) && self.is_untouched(came.number)?;
             let at = self.extent(came.number).map_or(0, |extent| extent.plain.0);
+            let is_hole = came.form == Some(Form::Zeros) && self.is_hole(at, came.content.len())?;
             match &mut run {
                 Some((_, known)) if !is_hole => known.end = came.content.end,
                 _ if !is_hole => run = Some((at, came.content.clone())),
@@ -250,9 +275,10 @@ impl UnsealedFile {
         run.map_or(Ok(()), |(at, range)| self.file.write_at(at, &content[range]))
     }
 
-    /// Whether nothing was ever stored in a segment's place.
-    fn is_untouched(&self, number: u64) -> Result<bool> {
-        Ok(matches!(self.stands(number)?, Stands::Ciphertext(coverage) if coverage.is_empty()))
+    /// Whether nothing was ever stored there, by whomever.
+    fn is_hole(&self, at: u64, length: usize) -> Result<bool> {
+        let data = self.file.next_data(at)?;
+        Ok(data.is_none_or(|data| data.start >= at + length as u64))
     }
 
     /// Writes a part of a segment, and opens the segment if that completes it.
