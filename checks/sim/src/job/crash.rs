@@ -310,7 +310,7 @@ impl Run {
         let wanted = tree::survey(&source, &path(SOURCE)).expect("the tree is there").0;
         let mut before = Tree::new();
         if plan.transfer.protection == Protection::Opening {
-            protecting::seal_all(&source, &path(SOURCE)).expect("the tree is there");
+            protecting::seal_most(&source, &path(SOURCE)).expect("the tree is there");
         }
         if plan.older {
             let landing = plan.transfer.landing();
