@@ -126,11 +126,11 @@ fn run_all(seeds: std::ops::Range<u64>, plan: fn(u64) -> CrashPlan) -> ExitCode 
         }
     });
     let total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    print_summary(&total, began.elapsed());
+    print_summary(&total, began.elapsed(), &plan(0).words());
     if total.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print_summary(total: &Total, took: std::time::Duration) {
+fn print_summary(total: &Total, took: std::time::Duration, words: &str) {
     let Total { runs, sum, violations } = total;
     let mib = |bytes: u64| bytes >> 20;
     println!("{runs} seeds in {took:.1?}: {} sessions, {} of them cut off", sum.sessions, sum.cut);
@@ -139,7 +139,7 @@ fn print_summary(total: &Total, took: std::time::Duration) {
     println!("{} faults", violations.len());
     for violation in violations.iter().take(SHOWN) {
         println!(
-            "{violation}\n  replay: cargo run --release -p limosa-sim --example crash -- --seed {}",
+            "{violation}\n  replay: cargo run --release -p limosa-sim --example crash -- {words}{}",
             violation.seed
         );
     }

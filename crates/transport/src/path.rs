@@ -11,10 +11,13 @@ use crate::random::Random;
 
 /// An address that has not answered gets at most so many times what it sent.
 const AMPLIFICATION: u64 = 3;
-/// Challenges sent to an address before it is given up.
+/// Challenges sent to another address than the one in use before it is given
+/// up.
 const TRIES: u8 = 5;
 /// Shortest distance of two challenges to the same address.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Longest distance of those that follow, where it is the only address.
+const SELDOM: Duration = Duration::from_secs(1);
 /// Answers owed at most.
 const OWED: usize = 4;
 
@@ -149,12 +152,17 @@ impl Path {
             return Some((to, PathMessage::Response(token)));
         }
         let candidate = self.candidate.as_mut().filter(|c| c.next_try <= now)?;
-        if candidate.tries >= TRIES {
+        // The peer may be nowhere else, and have nothing to say until it is
+        // answered.
+        let is_only = self.active.is_none();
+        if candidate.tries >= TRIES && !is_only {
             self.candidate = None;
             return None;
         }
-        candidate.tries += 1;
-        candidate.next_try = now + AGAIN.max(2 * rtt);
+        let more = u32::from(candidate.tries.saturating_sub(TRIES - 1));
+        candidate.tries = candidate.tries.saturating_add(1);
+        let usual = AGAIN.max(2 * rtt);
+        candidate.next_try = now + (usual * (1 << more.min(4))).min(SELDOM.max(usual));
         candidate.admits(size).then_some((candidate.address, PathMessage::Challenge(candidate.token)))
     }
 
@@ -212,6 +220,22 @@ mod tests {
         let rtt = Some(Duration::from_millis(90));
         assert_eq!(path.on_response(ms(90), address(1), token), Some(Confirmed::First(rtt)));
         assert_eq!(path.confirmed(), Some(address(1)));
+    }
+
+    #[test]
+    fn the_only_address_is_asked_until_it_answers_and_another_one_five_times() {
+        let asked = |path: &mut Path| {
+            let times = (0..20_000).filter(|at| path.poll(ms(*at), 60, RTT).is_some());
+            times.collect::<Vec<_>>()
+        };
+        let mut first = Path::new(Role::Server, 1);
+        first.on_datagram(ms(0), address(1), 1000, true, RTT);
+        let all = asked(&mut first);
+        assert_eq!(all[..9], [0, 200, 400, 600, 800, 1000, 1400, 2200, 3200], "{all:?}");
+        assert!(all.len() > 20);
+        let mut moved = Path::new(Role::Client { server: address(1) }, 1);
+        moved.on_datagram(ms(0), address(2), 1000, true, RTT);
+        assert_eq!(asked(&mut moved), [0, 200, 400, 600, 800]);
     }
 
     #[test]
