@@ -1,7 +1,8 @@
 //! Private keys in files: OpenSSH's and the PEM formats, encrypted or not.
 
+use super::short_scalar;
 use crate::{Secret, SshError};
-use russh::keys::{PrivateKey, PublicKey, decode_secret_key};
+use russh::keys::{PrivateKey, PublicKey};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -34,6 +35,7 @@ impl KeyFile {
         let of_private = PrivateKey::from_openssh(content.as_str()).ok();
         let public = of_private
             .map(|key| key.public_key().clone())
+            .or_else(|| short_scalar::public_half(&content))
             .or_else(|| russh::keys::load_public_key(super::super::auto::with_suffix(path, ".pub")).ok());
         Ok(Some(Self { path: path.to_owned(), content, public }))
     }
@@ -45,7 +47,7 @@ impl KeyFile {
             return Ok(Opened::Locked);
         }
         let passphrase = if encrypted { passphrase } else { None };
-        match decode_secret_key(&self.content, passphrase.map(Secret::expose)) {
+        match short_scalar::decode(&self.content, passphrase.map(Secret::expose)) {
             Ok(key) => Ok(Opened::Key(Arc::new(key))),
             Err(russh::keys::Error::KeyIsEncrypted) => Ok(Opened::Locked),
             Err(_) if encrypted => Ok(Opened::Locked),

@@ -4,12 +4,14 @@
 //! - [`host_key`]: is the server's key to be trusted.
 //! - [`login`]: which credentials are offered, in which order.
 //! - [`key_file`]: private keys in files.
+//! - [`short_scalar`]: decoding them, ECDSA keys of small numbers included.
 //! - [`sessions`]: starting the session program on the connection.
 
 mod host_key;
 mod key_file;
 mod login;
 mod sessions;
+mod short_scalar;
 
 use super::dial::{Dialed, dial};
 use super::flights::Counted;
