@@ -122,6 +122,11 @@ impl<'a> PacketBuilder<'a> {
         filled
     }
 
+    /// Something of the linear space in this datagram was sent `attempt` times before.
+    pub(crate) fn note_attempt(&mut self, attempt: u8) {
+        self.contents.attempt = self.contents.attempt.max(attempt);
+    }
+
     fn put_bytes(
         &mut self,
         offset: u64,

@@ -45,6 +45,8 @@ pub(crate) struct Contents {
     /// First range of the linear space; empty if there is none.
     pub(crate) offset: u64,
     pub(crate) length: u16,
+    /// Its part of the linear space was sent so often before, at least.
+    pub(crate) attempt: u8,
     pub(crate) rare: Option<Box<Rare>>,
 }
 

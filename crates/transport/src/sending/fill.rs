@@ -6,6 +6,7 @@ use limosa_wire::frame::{self, StreamId};
 use super::{Held, Sending, Train};
 use crate::Time;
 use crate::application::Application;
+use crate::outgoing::Cause;
 use crate::packet::{PacketBuilder, piece};
 use crate::rate::Allowance;
 use crate::tail::Stake;
@@ -129,6 +130,14 @@ impl Sending {
                 not_in_memory += 1;
                 continue;
             }
+            packet.note_attempt(match next.cause {
+                Cause::New => {
+                    self.tail.on_new(self.ring.next());
+                    0
+                }
+                Cause::Lost | Cause::Shed => 1,
+                Cause::Tail => self.tail.attempt(),
+            });
             self.space.sent(next.cause, start..start + filled as u64, &mut self.counts);
         }
     }
@@ -141,7 +150,8 @@ impl Sending {
         }
         let age = self.rtt.verdict_after();
         let offered = if self.is_lossy() { self.space.offered() } else { 0 };
-        let stake = Stake { offered, unsettled: self.space.unsettled() };
+        let stake = Stake { offered, unsettled: self.space.unsettled(), loss: self.loss.rate() };
+        self.tail.begin();
         let mut repeated = false;
         for _ in 0..REPEATS {
             let Some(number) = self.tail.next(now, &self.ring, age, stake) else { break };
