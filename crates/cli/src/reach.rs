@@ -87,7 +87,7 @@ pub fn code_of(error: &SshError) -> Code {
 
 fn code_of_host_key(problem: &HostKeyProblem) -> Code {
     match problem {
-        HostKeyProblem::Unknown { .. } => Code::HOST_KEY_UNKNOWN,
+        HostKeyProblem::Unknown { .. } | HostKeyProblem::NoneApproved { .. } => Code::HOST_KEY_UNKNOWN,
         HostKeyProblem::Changed { .. } => Code::HOST_KEY_CHANGED,
         HostKeyProblem::Revoked { .. } => Code::HOST_KEY_REVOKED,
         HostKeyProblem::RefusedBySystem { distrust, .. } => match distrust {

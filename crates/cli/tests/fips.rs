@@ -54,6 +54,20 @@ fn ssh_that_is_not_approved_is_refused() {
     }
 }
 
+/// Nobody is in between only because the record was made without FIPS mode.
+#[test]
+fn a_record_without_approved_host_keys_has_a_code_of_its_own_meaning() {
+    let lab = Lab::with_approved_keys();
+    let Some(remote) = Remote::start(Kind::OpenSsh, &lab) else { return };
+    fs::write(lab.here().join("file"), "content").unwrap();
+    let ed25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    fs::write(lab.path("known_hosts"), format!("[127.0.0.1]:{} {ed25519}\n", remote.port())).unwrap();
+    let client = Client::new(&lab, &remote, "send").args(["--fips", "on", "--json"]).arg("file");
+    let refused = client.arg(remote.place(&lab, "")).run();
+    assert_eq!(refused.summary()["code"], Code::HOST_KEY_UNKNOWN.number(), "{refused}");
+    assert!(refused.to_string().contains("no approved host key"), "{refused}");
+}
+
 #[test]
 fn the_ordinary_build_says_that_it_is_not_validated() {
     let lab = Lab::new();

@@ -47,17 +47,31 @@ pub const MAC: &[&str] =
     &["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"];
 
 /// The signature algorithms above, those first that a key of one of the types
+/// `known` can make.
+#[must_use]
+pub fn signatures_preferring(known: &[String]) -> Vec<&'static str> {
+    preferring(SIGNATURE, known)
+}
+
+/// The algorithms `signatures`, those first that a key of one of the types
 /// `known` can make; so a server with several keys shows the one on record
 /// and is not taken for a changed one.
 #[must_use]
-pub fn signatures_preferring(known: &[String]) -> Vec<&'static str> {
-    let made_by = |name: &str| {
-        let key_type = if name.starts_with("rsa-") { "ssh-rsa" } else { name };
-        known.iter().any(|known| known == key_type)
-    };
-    let (mut first, rest): (Vec<_>, Vec<_>) = SIGNATURE.iter().copied().partition(|name| made_by(name));
+pub(crate) fn preferring(signatures: &[&'static str], known: &[String]) -> Vec<&'static str> {
+    let (mut first, rest): (Vec<_>, Vec<_>) = signatures.iter().copied().partition(|name| is_made_by(name, known));
     first.extend(rest);
     first
+}
+
+/// Whether a key of one of the types `known` makes one of `signatures`.
+#[must_use]
+pub(crate) fn any_made_by(signatures: &[&str], known: &[String]) -> bool {
+    signatures.iter().any(|name| is_made_by(name, known))
+}
+
+fn is_made_by(signature: &str, known: &[String]) -> bool {
+    let key_type = if signature.starts_with("rsa-") { "ssh-rsa" } else { signature };
+    known.iter().any(|known| known == key_type)
 }
 
 #[cfg(test)]

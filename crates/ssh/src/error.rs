@@ -145,6 +145,21 @@ pub enum HostKeyProblem {
         /// Where it is revoked.
         at: Place,
     },
+    /// The host presented a key that is not on record, and none of those on
+    /// record is of an algorithm that may be used.
+    #[error(
+        "no approved host key of {host} is on record, only {recorded}, and FIPS mode takes {approved}: get its ECDSA or RSA key from its administrator, or by `ssh-keyscan -t ecdsa,rsa` and compare the fingerprint with one got another way; then add it to {}", file.display()
+    )]
+    NoneApproved {
+        /// The name looked up, with port where it is not 22.
+        host: String,
+        /// The types of the keys on record.
+        recorded: String,
+        /// The algorithms that may be used.
+        approved: String,
+        /// Where a key can be added.
+        file: PathBuf,
+    },
     /// The machine's own `ssh` refused the host key; its words say why.
     #[error("ssh does not trust the host key: {said}")]
     RefusedBySystem {

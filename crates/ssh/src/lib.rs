@@ -36,7 +36,7 @@ pub mod sshd_config;
 pub mod target;
 
 pub use channel::{Channel, End};
-pub use client::{Connected, Request, Way, connect};
+pub use client::{Connected, Request, Way, connect, state_directory};
 pub use error::{Distrust, HostKeyProblem, SshError};
 pub use prompt::{NoPrompt, Prompt, Secret};
 pub use target::{InvalidTarget, Target};

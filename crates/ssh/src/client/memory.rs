@@ -50,10 +50,7 @@ impl RemoteMemory {
     /// The user's memory, in the state directory of the platform.
     #[must_use]
     pub fn of_user() -> Self {
-        let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-        let state = state.filter(|path| path.is_absolute());
-        let state = state.or_else(|| Some(std::env::home_dir()?.join(".local/state")));
-        Self { file: state.map(|state| state.join("limosa/remotes")) }
+        Self { file: state_directory().map(|state| state.join("limosa/remotes")) }
     }
 
     /// No memory at all.
@@ -99,6 +96,15 @@ impl RemoteMemory {
         let text = self.file.as_ref().and_then(|file| fs::read_to_string(file).ok());
         text.unwrap_or_default().lines().filter_map(Line::parse).collect()
     }
+}
+
+/// Where programs remember things for the user, by the XDG Base Directory
+/// specification; `None` without a home.
+#[must_use]
+pub fn state_directory() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let state = state.filter(|path| path.is_absolute());
+    state.or_else(|| Some(std::env::home_dir()?.join(".local/state")))
 }
 
 /// Writes `lines` beside `file` and renames them over it.

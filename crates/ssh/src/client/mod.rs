@@ -19,12 +19,13 @@ mod config;
 mod courier;
 mod dial;
 mod flights;
+mod hold;
 mod line;
 mod memory;
 mod system;
 
 pub use auto::Choice;
-pub use memory::{Remote, RemoteMemory};
+pub use memory::{Remote, RemoteMemory, state_directory};
 
 use crate::channel;
 use crate::known_hosts::{HostName, KnownHosts};

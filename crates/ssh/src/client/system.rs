@@ -5,9 +5,9 @@
 //! tells when the login has succeeded and what went wrong. It asks its user on
 //! the terminal itself; without a terminal it runs in batch mode.
 
+use super::hold::Hold;
 use super::line::{BoxFuture, CANNOT_RUN, Event, Line, Output, Started, Tail};
 use super::{HostKeyPolicy, LoggedIn, Plan, Remote, setup_since};
-use crate::sshd_config::Lists;
 use crate::{Distrust, HostKeyProblem, SUBSYSTEM, SshError};
 use std::io;
 use std::net::SocketAddr;
@@ -57,7 +57,7 @@ async fn attempt(plan: &Plan, port: Option<u16>, start: Instant) -> Result<Logge
     let remote = remembered.unwrap_or(Remote::Subsystem);
     let mut running = recipe.spawn(remote)?;
     if !shared {
-        running.logged_in(plan).await?;
+        running.logged_in(plan, port).await?;
     }
     let peer_addr = running.said.peer();
     Ok(LoggedIn {
@@ -113,7 +113,9 @@ impl Recipe {
         }
         recipe.host_keys(plan);
         if let Some(profile) = request.only {
-            recipe.algorithms(&profile.lists());
+            for option in Hold::new(profile, plan, port).options() {
+                recipe.option(&option);
+            }
         }
         // Only a byte stream is wanted, and word of the login.
         for option in [
@@ -150,22 +152,6 @@ impl Recipe {
             HostKeyPolicy::AcceptNew => "StrictHostKeyChecking=accept-new",
             HostKeyPolicy::Ask => "StrictHostKeyChecking=ask",
         });
-    }
-
-    /// Options of the command line come before the user's configuration.
-    fn algorithms(&mut self, lists: &Lists) {
-        for (option, names) in [
-            ("KexAlgorithms", lists.key_exchange),
-            ("HostKeyAlgorithms", lists.host_keys),
-            ("CASignatureAlgorithms", lists.host_keys),
-            ("PubkeyAcceptedAlgorithms", lists.user_keys),
-            ("Ciphers", lists.ciphers),
-            ("MACs", lists.macs),
-        ] {
-            self.option(&format!("{option}={}", names.join(",")));
-        }
-        // One that stands already may have been negotiated otherwise.
-        self.option("ControlPath=none");
     }
 
     fn pair(&mut self, name: &str, value: impl Into<std::ffi::OsString>) {
@@ -217,7 +203,7 @@ struct Running {
 
 impl Running {
     /// Waits until the child has logged in, or has given up.
-    async fn logged_in(&mut self, plan: &Plan) -> Result<(), SshError> {
+    async fn logged_in(&mut self, plan: &Plan, port: Option<u16>) -> Result<(), SshError> {
         tokio::select! {
             () = self.said.logged_in() => Ok(()),
             status = self.child.wait() => {
@@ -227,7 +213,7 @@ impl Running {
                 }
                 let status = status.ok().and_then(|status| status.code());
                 tracing::debug!(?status, "ssh gave up");
-                Err(classify(&self.said.text(), plan))
+                Err(classify(&self.said.text(), plan, port))
             }
         }
     }
@@ -317,11 +303,13 @@ fn peer_of(text: &str) -> Option<SocketAddr> {
 }
 
 /// What the words of `ssh` mean.
-fn classify(said: &str, plan: &Plan) -> SshError {
+fn classify(said: &str, plan: &Plan, port: Option<u16>) -> SshError {
     let at = || format!("{} port {}", plan.host, plan.ports.first().copied().unwrap_or_default());
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if let Some(distrust) = distrust(said) {
-        return HostKeyProblem::RefusedBySystem { distrust, said: said.to_owned() }.into();
+        let hold = plan.request.only.map(|profile| Hold::new(profile, plan, port));
+        let problem = hold.and_then(|hold| hold.problem(distrust, plan, port));
+        return problem.unwrap_or_else(|| HostKeyProblem::RefusedBySystem { distrust, said: said.to_owned() }).into();
     }
     if let Some((_, methods)) = said.rsplit_once("Permission denied (") {
         return SshError::Authentication {

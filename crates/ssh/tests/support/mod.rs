@@ -128,18 +128,23 @@ impl Sshd {
     /// Runs with the public keys of `authorized`, and `options` in front of the
     /// rest of the configuration.
     pub fn run(lab: &Lab, authorized: &str, options: &str) -> Self {
+        let host_key = lab.key("host_key", &["-t", "ed25519"], "");
+        Self::presenting(lab, &[host_key], authorized, options)
+    }
+
+    /// The same with `host_keys`, of which the first is the one made known.
+    pub fn presenting(lab: &Lab, host_keys: &[PathBuf], authorized: &str, options: &str) -> Self {
         // As root, sshd wants its empty directory.
         let _ = fs::create_dir_all("/run/sshd");
-        let host_key = lab.key("host_key", &["-t", "ed25519"], "");
         fs::write(lab.path("authorized"), authorized).unwrap();
         let echo = lab.path("echo");
         fs::write(&echo, "#!/bin/sh\nexec cat\n").unwrap();
         fs::set_permissions(&echo, fs::Permissions::from_mode(0o755)).unwrap();
         let port = free_port();
+        let host_key_lines: String = host_keys.iter().map(|key| format!("HostKey {}\n", key.display())).collect();
         let config = format!(
-            "{options}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
+            "{options}\nPort {port}\nListenAddress 127.0.0.1\n{host_key_lines}AuthorizedKeysFile {}\n\
              StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nMaxAuthTries 6\n",
-            host_key.display(),
             lab.path("authorized").display()
         );
         fs::write(lab.path("sshd_config"), config).unwrap();
@@ -153,7 +158,7 @@ impl Sshd {
             .spawn()
             .unwrap();
         wait_for_port(port, &mut child);
-        let host_key = lab.public(&host_key);
+        let host_key = lab.public(&host_keys[0]);
         Self { port, host_key, child }
     }
 
