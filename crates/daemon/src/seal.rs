@@ -1,11 +1,12 @@
 //! `limosad seal`: the files that the server has sealed at rest.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use limosa_node::NodeError;
 use limosa_node::config::ConfigLayer;
-use limosa_node::master_keys::transit::{TransitError, TransitKey};
-use limosa_node::master_keys::{KeySources, Trust};
+use limosa_node::master_keys::transit::{Renewed, TransitError, TransitKey};
+use limosa_node::master_keys::{KeyError, KeySources, Trust};
 use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::MasterKey;
 use limosa_seal::module::Module;
@@ -47,8 +48,16 @@ fn new_key(arguments: &NewKeyArguments) -> Result<(), Failure> {
 }
 
 fn renew_key(file: &Path, place: &PlaceArguments) -> Result<(), Failure> {
-    let changed = TransitKey::renew(file, algorithms(place)?).map_err(|error| unavailable(&error))?;
-    println!("{} {}", file.display(), if changed { "is wrapped anew" } else { "is wrapped by the newest key already" });
+    let renewed = TransitKey::renew(file, algorithms(place)?).map_err(|error| unavailable(&error))?;
+    let file = file.display();
+    match renewed {
+        Renewed::Changed { from, to } => {
+            println!("{file} is wrapped anew, by {to} of the key server's key; before, by {from}");
+        }
+        Renewed::Newest(version) => {
+            println!("{file} is wrapped by {version} of the key server's key already, its newest; nothing was changed");
+        }
+    }
     Ok(())
 }
 
@@ -65,10 +74,10 @@ fn rotate(arguments: &RotateArguments) -> Result<(), Failure> {
     let config = arguments.place.configuration(ConfigLayer::default())?;
     let set = config.algorithms(Module::running()).map_err(NodeError::from)?;
     let sources = KeySources::of(&config, Trust::Administered);
-    let failed = |error| Failure::new(Code::AT_REST_KEY, format!("master key {}: {error}", arguments.to));
+    let failed =
+        |error: Arc<KeyError>| Failure::new(Code::AT_REST_KEY, format!("master key {}: {error}", arguments.to));
     let to = sources.key(&arguments.to).map_err(failed)?;
-    let keys = MasterKeys::opening(set, sources.available());
-    let mut rotation = Rotation { keys, to, tally: Tally::default() };
+    let mut rotation = Rotation { keys: sources.opening(set), to, tally: Tally::default() };
     for directory in &arguments.directories {
         rotation.tree(directory);
     }

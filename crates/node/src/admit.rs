@@ -135,11 +135,13 @@ async fn seal_at_rest(
     set: AlgorithmSet,
     key: Option<MasterKeyId>,
 ) -> Result<Arc<dyn Store>, Refusal> {
-    let sealed = tokio::task::spawn_blocking(move || keys.seal(Arc::new(store), set, key.as_ref())).await;
+    let named = key.clone();
+    let sealed = tokio::task::spawn_blocking(move || keys.seal(Arc::new(store), set, named.as_ref())).await;
     let sealed = sealed.map_err(|error| Refusal { code: Code::INTERNAL, detail: error.to_string() })?;
     sealed.map_err(|error| {
         // Where keys come from is not for the client to know.
-        tracing::error!(%error, "the master key that is to seal files cannot be had");
+        let key = key.as_ref().map(MasterKeyId::as_str);
+        tracing::error!(key, %error, "the master key that is to seal files cannot be had");
         Refusal { code: Code::AT_REST_KEY, detail: String::new() }
     })
 }

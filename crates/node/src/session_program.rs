@@ -83,6 +83,7 @@ async fn serve(config: Configuration, login: Login, umask: u32) -> Result<Code, 
         Err(error) => return Err(start(error)),
     };
     let (ports, audit) = ports_and_audit(&config);
+    let settings = config.settings_of_login(login.identity.user());
     let host = Host {
         sessions: SessionRegistry::of_one_process(1, TAKEOVER_TIME, takeover::directory_of_user()),
         audit,
@@ -90,11 +91,10 @@ async fn serve(config: Configuration, login: Login, umask: u32) -> Result<Code, 
         surroundings: Surroundings {
             umask,
             public_address: config.udp.public_address.value,
-            master_keys: KeySources::of(&config, Trust::Login),
+            master_keys: KeySources::of_session(&config, &settings, Trust::Login),
         },
     };
     let (peer, reached) = connection();
-    let settings = config.settings_of_login(login.identity.user());
     let guest = Guest { identity: login.identity, settings, home: Some(login.home), peer, reached };
     let sessions = host.sessions.clone();
     let ended_by_signal = async {

@@ -38,6 +38,12 @@ pub enum TlsError {
     /// There is none.
     #[error("it holds no certificate in PEM form")]
     NoCertificate,
+    /// This machine trusts nobody.
+    #[error(
+        "this machine has no certificates of authorities that it trusts: install them (`ca-certificates` of most \
+         distributions), or name those to believe as `ca-file`"
+    )]
+    NoAuthorities,
     /// They do not serve.
     #[error("{0}")]
     Unfit(#[from] rustls::Error),
@@ -56,13 +62,29 @@ pub fn client(set: AlgorithmSet, pem: Option<&[u8]>) -> Result<ClientConfig, Tls
         // The platform's own verifier is named dangerous as all are that are
         // not this library's.
         None => {
-            let verifier = Arc::new(Verifier::new(provider)?);
+            // That there are none is all that is general there.
+            let verifier = Verifier::new(provider).map_err(|error| match error {
+                rustls::Error::General(_) => TlsError::NoAuthorities,
+                error => error.into(),
+            });
+            let verifier = Arc::new(verifier?);
             builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
         }
     };
     // SP 800-52, revision 2, section 3.5.1.
     config.require_ems = set == AlgorithmSet::Approved;
     Ok(config)
+}
+
+/// A client that believes nobody: for a connection without TLS, which none of
+/// its own comes of.
+///
+/// # Errors
+/// If the algorithms do not serve.
+pub fn believing_nobody(set: AlgorithmSet) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider_of(set)));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 fn provider_of(set: AlgorithmSet) -> CryptoProvider {

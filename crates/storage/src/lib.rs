@@ -41,4 +41,4 @@ pub use local::{Confinement, LocalStore, Resolver};
 pub use memory::MemoryStore;
 pub use metadata::{Attributes, Kind, Metadata, Owner, Special, Timestamp};
 pub use path::{Name, PathError, StorePath};
-pub use sealed::{MasterKeys, SealedStore};
+pub use sealed::{MasterKeySource, MasterKeys, SealedStore};

@@ -13,7 +13,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use crate::at_rest::{assert_shows_nothing, download, upload};
 use crate::server::{Lab, Server};
-use crate::{skip, tree};
+use crate::{in_time, skip, tree};
 
 const TOKEN: &str = "hvs.a-token-of-this-test";
 
@@ -163,16 +163,26 @@ async fn a_session_is_refused_while_the_key_server_refuses() {
     tree::make(&lab.path("here/tree"));
     write_token(&lab, "hvs.another");
     let server = Server::start(&lab);
-    let connected = crate::client::log_in(&lab, "ada", &key, server.ssh).await.unwrap();
-    let request = crate::client::request(limosa_wire::setup::Direction::Upload, "in/");
-    let refusal = crate::client::send(connected, &lab.path("here"), "tree", request).await;
-    assert_eq!(refusal.err().map(|error| error.code()), Some(Code::AT_REST_KEY));
+    let attempt = async || {
+        let connected = crate::client::log_in(&lab, "ada", &key, server.ssh).await.unwrap();
+        let request = crate::client::request(limosa_wire::setup::Direction::Upload, "in/");
+        crate::client::send(connected, &lab.path("here"), "tree", request).await.map_err(|error| error.code())
+    };
+    assert_eq!(attempt().await.err(), Some(Code::AT_REST_KEY));
     assert!(keys.asked().iter().any(|line| line.starts_with("403 ")), "{:?}", keys.asked());
     let log = fs::read_to_string(lab.path("log")).unwrap();
     assert!(log.contains("permission denied") && !log.contains("hvs."), "{log}");
-    // What was in vain is tried again.
+    // What was in vain is tried again, if not for each of many at once.
     write_token(&lab, TOKEN);
-    assert_eq!(upload(&lab, &key, &server).await.code, Code::OK);
+    let started = in_time(async {
+        loop {
+            match attempt().await {
+                Err(Code::AT_REST_KEY) => {}
+                started => return started.unwrap(),
+            }
+        }
+    });
+    assert_eq!(crate::client::outcome(started.await).await.code, Code::OK);
 }
 
 #[test]
@@ -187,6 +197,8 @@ fn the_newest_version_of_the_key_servers_key_wraps_when_asked_to() {
     assert!(lab.succeed(&renew).contains("anew"));
     let after = fs::read_to_string(&file).unwrap();
     assert!(after.contains("vault:v2:"));
+    assert!(lab.succeed(&renew).contains("nothing was changed"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), after, "the server wraps it in other words each time");
     lab.succeed(&["check"]);
     write_token(&lab, "hvs.another");
     assert!(refused(&lab, &renew).contains("403): permission denied"));
@@ -205,7 +217,16 @@ fn only_a_server_that_proves_itself_is_asked() {
     assert!(refused(&lab, &with("ca.pem", "stranger.pem")).contains("no answer from"));
     assert!(refused(&lab, &with("127.0.0.1", "localhost")).contains("no answer from"));
     let without_authority = &command[..command.len() - 2];
-    assert!(refused(&lab, without_authority).contains("no answer from"));
+    // As on a machine that has an authority of its own, and on one that has none.
+    let asked = |trusted: &str| {
+        let mut limosad = lab.limosad(&without_authority.iter().map(String::as_str).collect::<Vec<_>>());
+        let output = limosad.env("SSL_CERT_FILE", lab.path(trusted)).env_remove("SSL_CERT_DIR").output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(asked("stranger.pem").contains("no answer from"));
+    fs::write(lab.path("none.pem"), "").unwrap();
+    assert!(asked("none.pem").contains("has no certificates of authorities"));
     assert!(refused(&lab, &with("https://127.0.0.1", "http://192.0.2.1")).contains("only https leaves this machine"));
     assert!(refused(&lab, &with("limosa", "../sys")).contains("`key`"));
     fs::set_permissions(lab.path("token"), PermissionsExt::from_mode(0o644)).unwrap();

@@ -117,6 +117,11 @@ fn state_files(state: &StateDirectory) -> Finding {
     Finding::new(Level::Good, about, format!("{} lets nobody else in", state.path().display()))
 }
 
+/// Whether sessions under OpenSSH are served here, for all that is known.
+fn serves_logins(config: &Configuration) -> bool {
+    !config.ssh.enabled.value || config.broker.enabled.value == Some(true)
+}
+
 /// Whether session programs find a server that lends its port.
 fn broker(config: &Configuration) -> Option<Finding> {
     let enabled = config.broker.enabled.value.unwrap_or(!config.ssh.enabled.value);
@@ -220,7 +225,7 @@ fn users(config: &Configuration, state: &StateDirectory) -> Vec<Finding> {
 }
 
 fn logins(config: &Configuration) -> Vec<Finding> {
-    if config.ssh.enabled.value {
+    if !serves_logins(config) {
         return Vec::new();
     }
     let of_all = config.settings_of_all().docroot.value;

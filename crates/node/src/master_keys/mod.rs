@@ -1,33 +1,34 @@
 //! The master keys of a server: had from where the configuration says, kept
 //! while the process runs, and put to work on the store of a session.
+//!
+//! * `read`: what files and programs say.
+//! * `shared`: a question that many have and one asks.
+//! * [`transit`]: key servers.
 
+mod read;
+mod shared;
 pub mod transit;
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use limosa_policy::Settings;
 use limosa_seal::envelope::{EnvelopeError, MasterKey, MasterKeyId};
 use limosa_seal::module::Module;
 use limosa_seal::{AlgorithmSet, SecretBytes};
-use limosa_storage::{MasterKeys, SealedStore, Store};
+use limosa_storage::{MasterKeySource, MasterKeys, SealedStore, Store};
 
 use crate::config::{Configuration, KeyName, KeySource};
+use read::{PATIENCE, plain_name, read_at_most, read_command, read_file};
+use shared::Shared;
 use transit::{TransitError, TransitKey};
 
-/// Longest text a key is read from, bytes.
-const LIMIT: u64 = 4096;
-/// Time a program has to print a key.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// After how long a source is asked again that had no key.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// How often a program is asked whether it has ended.
-const LOOK: Duration = Duration::from_millis(5);
+/// For how long a source that had no key is taken to have none: nobody waits
+/// for it anew for each of a thousand files.
+const FAILURE_LASTS: Duration = Duration::from_secs(5);
 
 /// Why a key cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,17 @@ pub enum KeyError {
     /// Others than the owner may read the file.
     #[error("others may read it (mode {0:04o}); run `chmod 600` on it")]
     Open(u32),
+    /// Others than the owner may write the file.
+    #[error("others may write it (mode {0:04o}), and so choose the key; run `chmod go-w` on it")]
+    Writable(u32),
+    /// The file is somebody else's.
+    #[error("it belongs to user {owner}, who may choose the key so; have it belong to root or to user {me}")]
+    Foreign {
+        /// Whose it is.
+        owner: u32,
+        /// Who reads it.
+        me: u32,
+    },
     /// A variable is not set.
     #[error("it is not set")]
     NotSet,
@@ -73,13 +85,18 @@ pub enum Trust {
 /// See the module. Clones share what was read.
 #[derive(Clone, Debug)]
 pub struct KeySources {
-    sources: Arc<BTreeMap<KeyName, KeySource>>,
+    sources: Arc<BTreeMap<KeyName, Source>>,
     trust: Trust,
     /// What key servers may be asked with.
     set: AlgorithmSet,
-    had: Arc<Mutex<BTreeMap<KeyName, MasterKey>>>,
-    /// When those were asked for in vain that only open.
-    missed: Arc<Mutex<BTreeMap<KeyName, Instant>>>,
+    failure_lasts: Duration,
+}
+
+/// Where a key comes from, and what came of asking there.
+#[derive(Debug)]
+struct Source {
+    place: KeySource,
+    key: Shared<MasterKey, KeyError>,
 }
 
 impl KeySources {
@@ -91,37 +108,50 @@ impl KeySources {
         Self::new(config.master_keys(), trust, set)
     }
 
-    /// The keys that `sources` name; none is read yet. Key servers are asked
+    /// The same for a session of its own, with `settings`: what the node has to
+    /// keep to is kept to as well.
+    #[must_use]
+    pub fn of_session(config: &Configuration, settings: &Settings, trust: Trust) -> Self {
+        let node = Self::of(config, trust);
+        match settings.fips.value.algorithms(Module::running()) {
+            Ok(AlgorithmSet::Ordinary) => node,
+            Ok(AlgorithmSet::Approved) | Err(_) => Self { set: AlgorithmSet::Approved, ..node },
+        }
+    }
+
+    /// The keys that `places` name; none is read yet. Key servers are asked
     /// with what `set` holds.
     #[must_use]
-    pub fn new(sources: BTreeMap<KeyName, KeySource>, trust: Trust, set: AlgorithmSet) -> Self {
-        Self { sources: Arc::new(sources), trust, set, had: Arc::default(), missed: Arc::default() }
+    pub fn new(places: BTreeMap<KeyName, KeySource>, trust: Trust, set: AlgorithmSet) -> Self {
+        let sources = places.into_iter().map(|(name, place)| (name, Source { place, key: Shared::default() }));
+        Self { sources: Arc::new(sources.collect()), trust, set, failure_lasts: FAILURE_LASTS }
     }
 
     /// Every key and whether it can be had. Blocks.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&KeyName, &KeySource, Result<MasterKey, KeyError>)> {
-        self.sources.iter().map(|(name, source)| (name, source, self.get(name, source)))
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&KeyName, &KeySource, Result<MasterKey, Arc<KeyError>>)> {
+        self.sources.iter().map(|(name, source)| (name, &source.place, self.get(name, source)))
     }
 
-    /// The key of this name. Blocks.
+    /// The key of this name. Who asks for a key that others wait for waits with
+    /// them; nobody waits for another key. Blocks.
     ///
     /// # Errors
-    /// If it is not configured, or cannot be had.
-    pub fn key(&self, id: &MasterKeyId) -> Result<MasterKey, KeyError> {
-        let found = self.sources.get_key_value(&KeyName::from(id));
-        let (name, source) = found.ok_or_else(|| KeyError::Unknown(id.clone()))?;
+    /// If it is not configured, or cannot be had now or could not just before.
+    pub fn key(&self, id: &MasterKeyId) -> Result<MasterKey, Arc<KeyError>> {
+        let (name, source) = self.find(id).ok_or_else(|| KeyError::Unknown(id.clone()))?;
         self.get(name, source)
     }
 
-    fn get(&self, name: &KeyName, source: &KeySource) -> Result<MasterKey, KeyError> {
-        // Held while a key is read: nobody starts a second program for it.
-        let mut had = self.had.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = had.get(name) {
-            return Ok(key.clone());
-        }
-        let key = MasterKey::parse(name.id(), self.read(source)?.expose())?;
-        had.insert(name.clone(), key.clone());
-        Ok(key)
+    fn find(&self, id: &MasterKeyId) -> Option<(&KeyName, &Source)> {
+        self.sources.get_key_value(&KeyName::from(id))
+    }
+
+    fn get(&self, name: &KeyName, source: &Source) -> Result<MasterKey, Arc<KeyError>> {
+        source.key.get(self.failure_lasts, || self.ask(name, source))
+    }
+
+    fn ask(&self, name: &KeyName, source: &Source) -> Result<MasterKey, KeyError> {
+        Ok(MasterKey::parse(name.id(), self.read(&source.place)?.expose())?)
     }
 
     fn read(&self, source: &KeySource) -> Result<SecretBytes, KeyError> {
@@ -144,130 +174,89 @@ impl KeySources {
         }
     }
 
-    /// The keys that can be had; that others cannot is logged, and for a while
-    /// they are not asked for again: a source that does not answer would keep
-    /// every session waiting. Blocks.
+    /// Every key to open files with, each asked for when a file needs it.
     #[must_use]
-    pub fn available(&self) -> Vec<MasterKey> {
-        // Held, so that sessions wait for such a source together.
-        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
-        missed.retain(|_, since| since.elapsed() < ASK_AGAIN);
-        let mut available = Vec::new();
-        for (name, source) in &*self.sources {
-            if missed.contains_key(name) {
-                continue;
-            }
-            match self.get(name, source) {
-                Ok(key) => available.push(key),
-                Err(error) => {
-                    tracing::warn!(key = %name, %source, %error, "a master key cannot be had");
-                    missed.insert(name.clone(), Instant::now());
-                }
-            }
-        }
-        available
+    pub fn opening(&self, set: AlgorithmSet) -> MasterKeys {
+        MasterKeys::opening(set, Vec::new()).or_from(Arc::new(self.clone()))
     }
 
     /// `store` as a session is to see it: new files are sealed by `sealing`, if
-    /// any; those that are sealed are opened by every key that can be had.
-    /// Blocks.
+    /// any; those that are sealed are opened by every key that can be had when
+    /// they are. Blocks.
     ///
     /// # Errors
-    /// If the key that seals cannot be had. That others cannot is logged: who
-    /// asks for a file of theirs is told.
+    /// If the key that seals cannot be had. That others cannot is logged when
+    /// somebody asks for a file of theirs, who is told.
     pub fn seal(
         &self,
         store: Arc<dyn Store>,
         set: AlgorithmSet,
         sealing: Option<&MasterKeyId>,
-    ) -> Result<Arc<dyn Store>, KeyError> {
+    ) -> Result<Arc<dyn Store>, Arc<KeyError>> {
         if self.sources.is_empty() && sealing.is_none() {
             return Ok(store);
         }
         let sealing = sealing.map(|id| self.key(id)).transpose()?;
-        let keys = MasterKeys::opening(set, self.available());
         let keys = match sealing {
-            Some(key) => keys.sealing_for(key),
-            None => keys,
+            Some(key) => self.opening(set).sealing_for(key),
+            None => self.opening(set),
         };
         Ok(Arc::new(SealedStore::new(store, keys)))
     }
 }
 
-fn read_file(path: &Path) -> Result<SecretBytes, KeyError> {
-    // A pipe would be waited for.
-    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    let metadata = file.metadata()?;
-    let mode = metadata.permissions().mode() & 0o777;
-    match mode & 0o077 {
-        0 => read_at_most(file),
-        _ => Err(KeyError::Open(mode)),
-    }
-}
-
-/// A name without a way to another directory.
-fn plain_name(name: &str) -> io::Result<&str> {
-    if name.is_empty() || name.contains('/') || name.starts_with('.') {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a credential has a plain name"));
-    }
-    Ok(name)
-}
-
-fn read_at_most(source: impl Read) -> Result<SecretBytes, KeyError> {
-    Ok(read_bounded(source)?)
-}
-
-fn read_bounded(source: impl Read) -> io::Result<SecretBytes> {
-    // Read into one place, so that no copy is left behind in a smaller one.
-    let mut bytes = Vec::with_capacity(LIMIT as usize + 1);
-    source.take(LIMIT).read_to_end(&mut bytes)?;
-    Ok(bytes.into())
-}
-
-fn read_command(words: &[String]) -> Result<SecretBytes, KeyError> {
-    let nothing = || io::Error::new(io::ErrorKind::InvalidInput, "no program is named");
-    let (program, arguments) = words.split_first().ok_or_else(nothing)?;
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn()?;
-    let result = printed(&mut child, Instant::now() + PATIENCE);
-    // It has ended, or is not waited for any longer.
-    let _ = child.kill();
-    let _ = child.wait();
-    result
-}
-
-/// What a program prints until it ends in order.
-fn printed(child: &mut Child, deadline: Instant) -> Result<SecretBytes, KeyError> {
-    let stdout = child.stdout.take().ok_or_else(|| io::Error::other("its output cannot be read"))?;
-    let (tell, told) = mpsc::channel();
-    // Ends when the program does, or closes its output.
-    std::thread::spawn(move || tell.send(read_bounded(stdout)));
-    let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-    let text = told.recv_timeout(left(deadline)).map_err(|_| KeyError::Slow)??;
-    loop {
-        match child.try_wait()? {
-            Some(status) if status.success() => return Ok(text),
-            Some(status) => return Err(KeyError::Failed(status)),
-            None if left(deadline).is_zero() => return Err(KeyError::Slow),
-            None => std::thread::sleep(LOOK),
-        }
+impl MasterKeySource for KeySources {
+    fn master_key(&self, id: &MasterKeyId) -> Option<MasterKey> {
+        let (name, source) = self.find(id)?;
+        // Logged by who asks, not for each file; those who want one are told.
+        let say = |error: &KeyError| {
+            tracing::warn!(key = %name, source = %source.place, %error, "a master key cannot be had");
+        };
+        source.key.get(self.failure_lasts, || self.ask(name, source).inspect_err(say)).ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::mpsc;
 
+    use super::*;
+    use crate::config::Sources;
+
+    /// What takes longer is not going to happen.
+    const DEADLINE: Duration = Duration::from_secs(30);
     const DIGITS: &str = "0707070707070707070707070707070707070707070707070707070707070707";
 
     fn sources(text: &str) -> KeySources {
         KeySources::new(toml::from_str(text).unwrap(), Trust::Administered, AlgorithmSet::Ordinary)
     }
 
-    fn main(sources: &KeySources) -> Result<MasterKey, KeyError> {
-        sources.key(&"main".parse().unwrap())
+    fn id(name: &str) -> MasterKeyId {
+        name.parse().unwrap()
+    }
+
+    fn main(sources: &KeySources) -> Result<MasterKey, Arc<KeyError>> {
+        sources.key(&id("main"))
+    }
+
+    fn refusal(sources: &KeySources) -> Arc<KeyError> {
+        main(sources).unwrap_err()
+    }
+
+    /// A program that prints a key once somebody writes to the pipe that it
+    /// makes, and says in a file that it was started.
+    fn held_up_until(go: &Path, started: &Path) -> String {
+        let script = format!("mkfifo {go:?}; echo x >> {started:?}; read line < {go:?}; echo {DIGITS}");
+        format!("[\"sh\", \"-c\", {script:?}]")
+    }
+
+    fn wait_for(path: &Path) {
+        let start = std::time::Instant::now();
+        while !path.exists() {
+            assert!(start.elapsed() < DEADLINE, "{} is not there in time", path.display());
+            std::thread::yield_now();
+        }
     }
 
     #[test]
@@ -275,17 +264,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         std::fs::write(&path, format!("{DIGITS}\n")).unwrap();
-        let keys = sources(&format!("main.file = {path:?}"));
+        let keys = KeySources { failure_lasts: Duration::ZERO, ..sources(&format!("main.file = {path:?}")) };
         for mode in [0o640, 0o604, 0o660] {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            assert!(matches!(main(&keys), Err(KeyError::Open(found)) if found == mode));
+            assert!(matches!(*refusal(&keys), KeyError::Open(found) if found == mode));
         }
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         assert_eq!(main(&keys).unwrap().id().as_str(), "main");
         drop(directory);
         assert!(main(&keys).is_ok());
-        assert!(matches!(main(&sources(&format!("main.file = {path:?}"))), Err(KeyError::Unreadable(_))));
-        assert!(matches!(main(&sources("other.file = \"/k\"")), Err(KeyError::Unknown(_))));
+        assert!(matches!(*refusal(&sources(&format!("main.file = {path:?}"))), KeyError::Unreadable(_)));
+        assert!(matches!(*refusal(&sources("other.file = \"/k\"")), KeyError::Unknown(_)));
     }
 
     #[test]
@@ -293,44 +282,86 @@ mod tests {
         let command = |script: &str| main(&sources(&format!("main.command = [\"sh\", \"-c\", {script:?}]")));
         assert!(command(&format!("echo {DIGITS}")).is_ok());
         assert!(
-            matches!(command(&format!("echo {DIGITS}; exit 3")), Err(KeyError::Failed(status)) if status.code() == Some(3))
+            matches!(*command(&format!("echo {DIGITS}; exit 3")).unwrap_err(), KeyError::Failed(status) if status.code() == Some(3))
         );
-        assert!(matches!(command("head -c 9000 /dev/zero"), Err(KeyError::NotAKey(_) | KeyError::Failed(_))));
-        assert!(matches!(command("true"), Err(KeyError::NotAKey(_))));
+        assert!(matches!(*command("head -c 9000 /dev/zero").unwrap_err(), KeyError::NotAKey(_) | KeyError::Failed(_)));
+        assert!(matches!(*command("true").unwrap_err(), KeyError::NotAKey(_)));
         assert!(main(&sources("main.command = []")).is_err());
         assert!(main(&sources("main.command = [\"/nonexistent/program\"]")).is_err());
     }
 
     #[test]
-    fn a_source_without_a_key_is_not_asked_by_every_session() {
+    fn who_needs_another_key_does_not_wait_for_one_that_is_slow_to_come() {
+        let directory = tempfile::tempdir().unwrap();
+        let (go, started) = (directory.path().join("go"), directory.path().join("started"));
+        let slow = held_up_until(&go, &started);
+        let keys = sources(&format!("slow.command = {slow}\nmain.command = [\"echo\", \"{DIGITS}\"]"));
+        let ask = |name: &'static str| {
+            let (keys, (tell, told)) = (keys.clone(), mpsc::channel());
+            std::thread::spawn(move || tell.send(keys.key(&id(name)).map(drop).map_err(|error| error.to_string())));
+            told
+        };
+        let slow = [ask("slow"), ask("slow")];
+        wait_for(&started);
+        assert_eq!(ask("main").recv_timeout(DEADLINE), Ok(Ok(())));
+        let store: Arc<dyn Store> = Arc::new(limosa_storage::MemoryStore::new());
+        let sealed = keys.seal(store, AlgorithmSet::Ordinary, Some(&id("main"))).unwrap();
+        let path = limosa_storage::StorePath::parse(b"f").unwrap();
+        drop(sealed.create(&path).unwrap());
+        assert!(sealed.open(&path, limosa_storage::FollowLinks::No).is_ok());
+        assert!(slow.iter().all(|told| told.try_recv().is_err()), "the slow one is still asked");
+        std::fs::write(&go, "").unwrap();
+        for told in slow {
+            assert_eq!(told.recv_timeout(DEADLINE), Ok(Ok(())));
+        }
+        assert_eq!(std::fs::read_to_string(&started).unwrap(), "x\n", "who waits does not ask");
+    }
+
+    #[test]
+    fn a_source_without_a_key_is_not_asked_for_every_file() {
         let directory = tempfile::tempdir().unwrap();
         let asked = directory.path().join("asked");
-        let script = format!("echo x >> {}; exit 1", asked.display());
-        let keys =
-            sources(&format!("old.command = [\"sh\", \"-c\", {script:?}]\nmain.command = [\"echo\", \"{DIGITS}\"]"));
+        let script = format!("echo x >> {asked:?}; exit 1");
+        let keys = KeySources {
+            failure_lasts: Duration::MAX,
+            ..sources(&format!("old.command = [\"sh\", \"-c\", {script:?}]"))
+        };
         for _ in 0..3 {
-            assert_eq!(keys.clone().available().len(), 1);
+            assert!(keys.clone().master_key(&id("old")).is_none());
+            assert!(matches!(*keys.key(&id("old")).unwrap_err(), KeyError::Failed(_)));
         }
         assert_eq!(std::fs::read_to_string(&asked).unwrap(), "x\n");
-        assert!(keys.key(&"old".parse().unwrap()).is_err(), "who needs it asks");
+        let later = KeySources { failure_lasts: Duration::ZERO, ..keys };
+        assert!(later.key(&id("old")).is_err());
         assert_eq!(std::fs::read_to_string(&asked).unwrap(), "x\nx\n");
     }
 
     #[test]
-    fn a_program_that_does_not_end_is_ended() {
-        let mut child =
-            Command::new("sh").args(["-c", "exec cat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        assert!(matches!(printed(&mut child, Instant::now()), Err(KeyError::Slow)));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    fn key_servers_are_asked_in_fips_mode_by_whom_it_binds() {
+        let directory = tempfile::tempdir().unwrap();
+        let asks = |node: &str, login: &str| {
+            let text = format!(
+                "[defaults]\nfips = \"{node}\"\n[users.ada]\nfips = \"on\"\n[users.tom]\nfips = \"off\"\n\
+                 [groups.audited]\nmembers = [\"eve\"]\n[groups.audited.settings]\nfips = \"on\"\n"
+            );
+            let file = directory.path().join("limosad.toml");
+            std::fs::write(&file, text).unwrap();
+            let config = Configuration::load(Sources { file: Some(file), ..Sources::default() }).unwrap();
+            let settings = config.settings_of_login(&login.parse().unwrap());
+            KeySources::of_session(&config, &settings, Trust::Login).set
+        };
+        for (node, login) in [("off", "ada"), ("off", "eve"), ("on", "tom"), ("on", "kim"), ("required", "tom")] {
+            assert_eq!(asks(node, login), AlgorithmSet::Approved, "{node} {login}");
+        }
+        assert_eq!((asks("off", "tom"), asks("off", "kim")), (AlgorithmSet::Ordinary, AlgorithmSet::Ordinary));
     }
 
     #[test]
     fn a_login_cannot_bring_keys_of_its_own() {
         let sources = sources("main.environment = \"PATH\"\nother.credential = \"../key\"");
-        assert!(matches!(main(&sources), Err(KeyError::NotAKey(_))), "the path is no key");
+        assert!(matches!(*refusal(&sources), KeyError::NotAKey(_)), "the path is no key");
         assert!(plain_name("../key").is_err() && plain_name("key").is_ok());
-        let foreign = KeySources { trust: Trust::Login, ..sources };
-        assert!(matches!(main(&foreign), Err(KeyError::NotTrusted)));
+        let foreign = KeySources { trust: Trust::Login, failure_lasts: Duration::ZERO, ..sources };
+        assert!(matches!(*refusal(&foreign), KeyError::NotTrusted));
     }
 }

@@ -35,7 +35,7 @@ mod rewrap;
 mod store;
 mod writer;
 
-pub use keys::MasterKeys;
+pub use keys::{MasterKeySource, MasterKeys};
 pub use recognize::CONTEXT;
 pub use rewrap::{Rewrapped, rewrap};
 pub use store::SealedStore;

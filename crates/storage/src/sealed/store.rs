@@ -69,8 +69,18 @@ impl SealedStore {
     /// Goes on with an envelope that is there.
     fn go_on(&self, file: Arc<dyn WriteFile>, path: &StorePath) -> Result<Arc<dyn WriteFile>> {
         let holes = if self.inner.capabilities().sparse { Holes::Found } else { Holes::Unknown };
+        // Others come to their files meanwhile: a key may be long in coming. As
+        // long as its writer is held, nobody makes another one.
+        let writer = self.written(&file.metadata()?);
+        let envelope = match &writer {
+            Some(_) => None,
+            None => Some(self.envelope(&*file, Operation::Create, path)?),
+        };
         self.handle(file, |file| {
-            let envelope = self.envelope(&*file, Operation::Create, path)?;
+            let envelope = match envelope {
+                Some(envelope) => envelope,
+                None => self.envelope(&*file, Operation::Create, path)?,
+            };
             SealedFile::reopened(file, Cipher::new(envelope, path), holes)
         })
     }

@@ -1,13 +1,15 @@
 //! Which files are opened, by which keys, and what happens without.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use limosa_seal::AlgorithmSet;
-use limosa_seal::envelope::{Envelope, Layout, SealingWriter, SlotFor};
+use limosa_seal::envelope::{Envelope, Layout, MasterKey, MasterKeyId, SealingWriter, SlotFor};
 use limosa_storage::sealed::{CONTEXT, Rewrapped, rewrap};
 use limosa_storage::{
-    Attributes, Durability, ErrorKind, FollowLinks, MasterKeys, MemoryStore, Overwrite, Publish, Staged, Store,
-    Timestamp,
+    Attributes, Durability, ErrorKind, FollowLinks, MasterKeySource, MasterKeys, MemoryStore, Overwrite, Publish,
+    SealedStore, Staged, Store, Timestamp,
 };
 
 use super::stores::{SEGMENT, content, in_memory, master, over, path, sealing, size, whole, write};
@@ -58,6 +60,83 @@ fn a_missing_key_and_a_wrong_one_are_told_and_destroy_nothing() {
         assert_eq!(size(&store, "f"), 70_000, "a length needs no key");
         assert!(whole(&*inner, "f").unwrap() == before);
     }
+}
+
+/// Has the key `main`, and counts who asks for it or another.
+#[derive(Debug, Default)]
+struct Counted(Mutex<Vec<String>>);
+
+impl MasterKeySource for Counted {
+    fn master_key(&self, id: &MasterKeyId) -> Option<MasterKey> {
+        self.0.lock().unwrap().push(id.to_string());
+        (id.as_str() == "main").then(|| master("main", 7))
+    }
+}
+
+#[test]
+fn a_source_is_asked_for_a_key_when_a_file_needs_it_and_not_before() {
+    let (inner, store) = in_memory();
+    drop(write(&store, "f", &content(1000)));
+    drop(write(&over(&inner, opening(vec![]).sealing_for(master("old", 1))), "old", &content(1000)));
+    drop(write(&*inner, "plain", &content(1000)));
+    let source = Arc::new(Counted::default());
+    let asked = || std::mem::take(&mut *source.0.lock().unwrap());
+    let store = over(&inner, opening(vec![]).or_from(source.clone()).sealing_for(master("new", 2)));
+    drop(write(&store, "new", &content(1000)));
+    assert!(whole(&store, "new").is_ok() && whole(&store, "plain").is_ok() && size(&store, "f") == 1000);
+    assert!(asked().is_empty());
+    assert_eq!((whole(&store, "f").unwrap(), asked()), (content(1000), vec!["main".to_owned()]));
+    let error = whole(&store, "old").unwrap_err();
+    assert_eq!((error.kind(), asked()), (ErrorKind::KeyMissing, vec!["old".to_owned()]));
+    // A wrong one at hand is no reason to ask for it elsewhere.
+    let wrong = over(&inner, opening(vec![master("main", 8)]).or_from(source.clone()));
+    assert_eq!((whole(&wrong, "f").unwrap_err().kind(), asked()), (ErrorKind::KeyMissing, vec![]));
+}
+
+/// Says that it is asked, and waits until somebody lets it go on.
+#[derive(Debug)]
+struct Slow {
+    asked: mpsc::SyncSender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl MasterKeySource for Slow {
+    fn master_key(&self, _: &MasterKeyId) -> Option<MasterKey> {
+        self.asked.send(()).unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        Some(master("old", 1))
+    }
+}
+
+#[test]
+fn nobody_waits_for_the_key_of_another_file() {
+    /// No answer counts as a failure of the test after this.
+    const DEADLINE: Duration = Duration::from_secs(30);
+    let (inner, store) = in_memory();
+    drop(write(&store, "mine", &content(70_000)));
+    drop(write(&over(&inner, opening(vec![]).sealing_for(master("old", 1))), "theirs", &content(70_000)));
+    let ((asked, is_asked), (let_go, go_on)) = (mpsc::sync_channel(1), mpsc::channel());
+    let source = Arc::new(Slow { asked, go_on: Mutex::new(go_on) });
+    let store = Arc::new(over(&inner, opening(vec![]).or_from(source).sealing_for(master("main", 7))));
+    let on_a_thread = |act: fn(&SealedStore)| {
+        let (store, (tell, told)) = (store.clone(), mpsc::channel());
+        thread::spawn(move || {
+            act(&store);
+            tell.send(()).unwrap();
+        });
+        told
+    };
+    let waiting = on_a_thread(|store| store.reopen(&path("theirs")).unwrap().write_at(70_000, b"more").unwrap());
+    is_asked.recv_timeout(DEADLINE).unwrap();
+    let others = on_a_thread(|store| {
+        assert_eq!(size(store, "mine"), 70_000);
+        store.reopen(&path("mine")).unwrap().write_at(70_000, b"more").unwrap();
+        drop(write(store, "new", &content(1000)));
+    });
+    let answered = others.recv_timeout(DEADLINE);
+    let_go.send(()).unwrap();
+    assert_eq!((answered, waiting.recv_timeout(DEADLINE)), (Ok(()), Ok(())));
+    assert_eq!((size(&*store, "theirs"), size(&*store, "mine")), (70_004, 70_004));
 }
 
 #[test]
