@@ -2,19 +2,22 @@
 //! see of the client's files is made by `limosa_storage::protecting`; here is
 //! what the options mean.
 
+mod unfinished;
+
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use limosa_seal::AlgorithmSet;
-use limosa_seal::envelope::{EnvelopeError, Keyring};
+use limosa_seal::envelope::{EnvelopeError, FileKeySeed, Keyring};
 use limosa_storage::protecting::{Misfit, ProtectingStore, ProtectionKeys, Suffix, UnprotectingStore};
 use limosa_storage::{Durability, FollowLinks, Store};
 use limosa_transfer::sender::{Continuing, Nature, Source, SourceExtent};
-use limosa_wire::setup::{self, ContentProtection, Request, Suite, Symlinks};
+use limosa_wire::setup::{self, ContentProtection, Request, ResumeLevel, Suite, Symlinks};
 
 use crate::arguments::{GetCryptArguments, PassphraseArguments, SendCryptArguments};
 use crate::envelope::{TransferKeys, keys_to_open, keys_to_seal};
 use crate::failure::CommandFailure;
+pub use unfinished::Unfinished;
 
 /// What a transfer does to the client's files on their way.
 #[derive(Debug)]
@@ -29,6 +32,10 @@ pub enum Crypt {
         suffix: Suffix,
         /// What the server is told of it.
         protection: ContentProtection,
+        /// Who can go on with it if it is stopped.
+        continuing: Continuing,
+        /// What lets this machine do so.
+        unfinished: Option<Unfinished>,
     },
     /// It decrypts them.
     Decrypt {
@@ -45,6 +52,18 @@ fn suffix(typed: &std::ffi::OsStr) -> Result<Suffix, CommandFailure> {
     Suffix::new(typed.as_bytes()).map_err(|error| CommandFailure::usage(format!("--file-crypt-suffix: {error}")))
 }
 
+/// What the file keys of a transfer follow from, where that can be kept.
+fn kept_seed(transfer: &[u8; 16]) -> Option<(Unfinished, FileKeySeed)> {
+    let unfinished = Unfinished::of_user(transfer)?;
+    match unfinished.seed() {
+        Ok(seed) => Some((unfinished, seed)),
+        Err(error) => {
+            tracing::info!(%error, "nothing can be kept to go on with; a stopped upload will begin anew");
+            None
+        }
+    }
+}
+
 /// Refuses keys that nothing would be done with.
 fn no_passphrase(source: &PassphraseArguments) -> Result<(), CommandFailure> {
     if source.passphrase_file.is_some() || source.passphrase_fd.is_some() {
@@ -54,19 +73,38 @@ fn no_passphrase(source: &PassphraseArguments) -> Result<(), CommandFailure> {
 }
 
 impl Crypt {
-    /// What `limosa send` was told.
+    /// What `limosa send` was told of `transfer`.
     ///
     /// # Errors
     /// What is wrong with the keys, or that there are none.
-    pub fn of_send(arguments: &SendCryptArguments, set: AlgorithmSet) -> Result<Self, CommandFailure> {
+    pub fn of_send(
+        arguments: &SendCryptArguments,
+        transfer: &[u8; 16],
+        resume: ResumeLevel,
+        set: AlgorithmSet,
+    ) -> Result<Self, CommandFailure> {
         if arguments.file_crypt.is_none() {
             return no_passphrase(&arguments.passphrase).map(|()| Self::Plain);
         }
         let suite = set.envelope_suite(Suite::from(arguments.file_cipher)).map_err(EnvelopeError::from)?;
         let TransferKeys { passphrase, recipients, earlier, protection } =
             keys_to_seal(&arguments.passphrase, &arguments.recipients, &arguments.stretching, set)?;
+        let kept = match passphrase {
+            None if resume != ResumeLevel::None => kept_seed(transfer),
+            _ => None,
+        };
+        let continuing = match (&passphrase, &kept) {
+            (Some(_), _) => Continuing::ByFront,
+            (None, Some((_, seed))) => Continuing::ByFrontHere(seed.name()),
+            (None, None) => Continuing::Nothing(limosa_seal::random()),
+        };
         let keys = ProtectionKeys::new(passphrase, recipients, suite, set, earlier)?;
-        Ok(Self::Encrypt { keys: Arc::new(keys), suffix: suffix(&arguments.file_crypt_suffix)?, protection })
+        let (keys, unfinished) = match kept {
+            Some((unfinished, seed)) => (keys.with_seed(seed), Some(unfinished)),
+            None => (keys, None),
+        };
+        let (keys, suffix) = (Arc::new(keys), suffix(&arguments.file_crypt_suffix)?);
+        Ok(Self::Encrypt { keys, suffix, protection, continuing, unfinished })
     }
 
     /// What `limosa get` was told.
@@ -91,17 +129,21 @@ impl Crypt {
         }
     }
 
+    /// What is to be forgotten once all is done.
+    pub(crate) const fn take_unfinished(&mut self) -> Option<Unfinished> {
+        match self {
+            Self::Encrypt { unfinished, .. } => unfinished.take(),
+            Self::Plain | Self::Decrypt { .. } => None,
+        }
+    }
+
     /// The store that the engines are given for `files`, and what that means to
     /// who sends from it. Sources get the names that they have there.
     #[must_use]
     pub fn over(self, files: Arc<dyn Store>, request: &Request, sources: &mut [Source]) -> (Arc<dyn Store>, Nature) {
         match self {
             Self::Plain => (files, Nature::Stored),
-            Self::Encrypt { keys, suffix, .. } => {
-                let continuing = match keys.can_be_continued() {
-                    true => Continuing::ByFront,
-                    false => Continuing::Nothing(limosa_seal::random()),
-                };
+            Self::Encrypt { keys, suffix, continuing, .. } => {
                 let links = if request.symlinks == Symlinks::Follow { FollowLinks::Yes } else { FollowLinks::No };
                 let store = ProtectingStore::new(files, keys, suffix, links);
                 let named = sources.iter_mut().filter(|source| source.extent == SourceExtent::Itself);

@@ -74,7 +74,8 @@ pub fn plan_send(arguments: &SendArguments) -> Result<TransferPlan, CommandFailu
     request.paths = vec![path];
     let typed: Vec<&[u8]> = sources.iter().map(|source| source.path.as_bytes()).collect();
     request.transfer = identity(Direction::Upload, &target, &request.paths[0], &typed);
-    let crypt = Crypt::of_send(&arguments.crypt, arguments.transfer.reach.fips.algorithms()?)?;
+    let algorithms = arguments.transfer.reach.fips.algorithms()?;
+    let crypt = Crypt::of_send(&arguments.crypt, &request.transfer, request.resume, algorithms)?;
     request.protection = crypt.protection();
     Ok(TransferPlan { target, request, job: ClientJob::Upload(sources), files: Files::Sources, crypt })
 }
@@ -235,16 +236,22 @@ pub async fn watch_plan(
     arguments: &TransferArguments,
     reporter: &mut dyn Reporter,
 ) -> Result<Outcome, CommandFailure> {
+    let mut plan = plan?;
+    let unfinished = plan.crypt.take_unfinished();
     let mut running = started(plan, arguments, reporter).await?;
-    Ok(watch(&mut running, reporter).await)
+    let outcome = watch(&mut running, reporter).await;
+    if let Some(unfinished) = unfinished.filter(|_| outcome.code == Code::OK) {
+        unfinished.finished();
+    }
+    Ok(outcome)
 }
 
 async fn started(
-    plan: Result<TransferPlan, CommandFailure>,
+    plan: TransferPlan,
     arguments: &TransferArguments,
     reporter: &mut dyn Reporter,
 ) -> Result<Running, CommandFailure> {
-    let TransferPlan { target, request, mut job, files, crypt } = plan?;
+    let TransferPlan { target, request, mut job, files, crypt } = plan;
     let sources = match &mut job {
         ClientJob::Upload(sources) => sources.as_mut_slice(),
         ClientJob::Download(_) => &mut [],

@@ -216,8 +216,8 @@ fn keys_without_encryption_are_refused_and_none_are_asked_for_in_vain() {
 }
 
 /// Sends `large` slowly until a part of it is safe at the server, and stops.
-fn send_a_part(lab: &Lab, remote: &Remote, word: &str) {
-    let sent = send(lab, remote, word).args(["--json", "--rate", "150m", "large"]).arg(remote.place(lab, "in/"));
+fn send_a_part(lab: &Lab, remote: &Remote, client: Client) {
+    let sent = client.args(["--json", "--rate", "150m", "large"]).arg(remote.place(lab, "in/"));
     let mut running = sent.spawn();
     let crossed = |event: &serde_json::Value| event["bytes_crossed"].as_u64().is_some_and(|crossed| crossed > 30 << 20);
     running.wait_for(crossed).unwrap();
@@ -232,7 +232,7 @@ fn an_upload_goes_on_where_it_stopped_by_the_same_passphrase_alone() {
     let content = Random::new(9).bytes(60_000_000);
     let source = lab.here().join("large");
     tree::write_aged(&source, &content, Duration::from_secs(4_000));
-    send_a_part(&lab, &remote, "word");
+    send_a_part(&lab, &remote, send(&lab, &remote, "word"));
 
     // The same file on another machine: nothing but name, size and time are alike.
     let other = lab.here().join("other");
@@ -259,6 +259,43 @@ fn an_upload_goes_on_where_it_stopped_by_the_same_passphrase_alone() {
     get(&lab, &remote, "word").arg(remote.place(&lab, "in/large.aspera-env")).arg("back").succeed();
     assert!(fs::read(lab.here().join("back")).unwrap() == content);
     assert_eq!(tree::leftovers(&lab.there().join("in")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_upload_for_public_keys_alone_goes_on_on_this_machine_until_it_is_done() {
+    let lab = Lab::new();
+    let Some(remote) = Remote::start(Kind::Embedded, &lab) else { return };
+    let content = Random::new(9).bytes(60_000_000);
+    let source = lab.here().join("large");
+    tree::write_aged(&source, &content, Duration::from_secs(4_000));
+    Client::bare(&lab).args(["envelope", "keygen", "id"]).succeed();
+    let client = || Client::new(&lab, &remote, "send").args(["--file-crypt", "encrypt", "--recipient", "id.pub"]);
+    let kept = lab.path("home/state/limosa/unfinished");
+    let resume = || client().args(["--json", "large"]).arg(remote.place(&lab, "in/")).succeed();
+    let resumed = |finished: &Finished| finished.summary()["here"]["resumed"].as_u64().unwrap();
+    let came_back = |to: &str| {
+        let get = Client::new(&lab, &remote, "get").args(["--file-crypt", "decrypt", "--file-identity", "id"]);
+        get.arg(remote.place(&lab, "in/large.aspera-env")).arg(to).succeed();
+        assert!(fs::read(lab.here().join(to)).unwrap() == content, "{to}");
+    };
+    send_a_part(&lab, &remote, client());
+    assert_eq!(files(&kept).len(), 1, "what the keys follow from is kept");
+    let seed = fs::read(&files(&kept)[0]).unwrap();
+    let resuming = resume();
+    assert!(resumed(&resuming) > 5 << 20, "{resuming}");
+    assert_eq!(files(&kept), Vec::<PathBuf>::new(), "and forgotten");
+    came_back("one");
+    let told = files(&lab.path("state")).into_iter().chain([lab.path("limosad.log")]).chain(files(&lab.there()));
+    assert!(told.into_iter().all(|file| !holds(&fs::read(file).unwrap(), &seed)), "nobody else has it");
+    assert_eq!(tree::leftovers(&lab.there().join("in")), Vec::<PathBuf>::new());
+
+    // Without it, as on another machine, nothing of the first attempt is used.
+    fs::remove_file(lab.there().join("in/large.aspera-env")).unwrap();
+    send_a_part(&lab, &remote, client());
+    fs::remove_dir_all(&kept).unwrap();
+    let anew = resume();
+    assert_eq!(resumed(&anew), 0, "{anew}");
+    came_back("two");
 }
 
 #[test]
@@ -300,7 +337,7 @@ fn without_the_passphrase_of_the_first_attempt_an_upload_starts_afresh_if_told_t
     let Some(remote) = Remote::start(Kind::Embedded, &lab) else { return };
     let content = Random::new(9).bytes(60_000_000);
     tree::write_aged(&lab.here().join("large"), &content, Duration::from_secs(4_000));
-    send_a_part(&lab, &remote, "word");
+    send_a_part(&lab, &remote, send(&lab, &remote, "word"));
     let sent = send(&lab, &remote, "another").args(["--resume", "off", "large"]).arg(remote.place(&lab, "in/"));
     sent.succeed();
     get(&lab, &remote, "another").arg(remote.place(&lab, "in/large.aspera-env")).arg("back").succeed();

@@ -15,7 +15,7 @@ use limosa_wire::setup::Durability;
 use limosa_wire::{Code, Rate};
 
 use super::at_rest::{AtRest, Traces};
-use super::protecting::Protection;
+use super::protecting::{Protection, SealedFor};
 use super::tree::{self, Tree};
 use super::{DESTINATION, SOURCE, Session, TransferPlan, path, protecting};
 use crate::disk::{Disk, Speed};
@@ -190,17 +190,18 @@ impl CrashPlan {
         let sealed = if self.transfer.at_rest == AtRest::Sealed { "--sealed " } else { "" };
         let protection = match self.transfer.protection {
             Protection::None => "",
-            Protection::Sealing => "--protected ",
+            Protection::Sealing(_) => "--protected ",
             Protection::Opening => "--opened ",
         };
         format!("{sealed}{protection}--seed ")
     }
 
     /// The same with files that are sealed as they are sent, into a destination
-    /// where nothing stands.
+    /// where nothing stands. For whom they are sealed changes from seed to seed.
     #[must_use]
     pub fn protected(mut self) -> Self {
-        self.transfer.protection = Protection::Sealing;
+        let whom = if self.seed.is_multiple_of(2) { SealedFor::Passphrase } else { SealedFor::Recipient };
+        self.transfer.protection = Protection::Sealing(whom);
         self.older = false;
         self
     }
@@ -479,7 +480,7 @@ impl Run {
         }
         let store = self.plan.transfer.at_rest.store(&self.destination);
         let (tree, under_way) = tree::survey(&*store, &landing).map_err(unreadable)?;
-        if self.plan.transfer.protection != Protection::Sealing {
+        if !matches!(self.plan.transfer.protection, Protection::Sealing(_)) {
             return Ok((tree, under_way));
         }
         let opened = protecting::opened(&*store, &landing, &tree);

@@ -21,7 +21,7 @@ use limosa_transfer::job::Job;
 use limosa_transfer::receiver::{
     Destination, Limits as ReceiverLimits, PartialNames, Receiver, ReceiverOptions, Survey,
 };
-use limosa_transfer::sender::{self, Continuing, Limits as SenderLimits, Nature, Sender, SenderConfig, Source};
+use limosa_transfer::sender::{self, Limits as SenderLimits, Nature, Sender, SenderConfig, Source};
 use limosa_transport::rate::{Policy, RateLimits};
 use limosa_transport::testing::NullProtection;
 use limosa_transport::{Config, Connection, Time};
@@ -205,8 +205,10 @@ impl Session {
 fn sending_engine(plan: &TransferPlan, fresh: bool) -> Sender {
     let destination = if fresh { sender::Destination::Fresh } else { sender::Destination::ComparedByAttributes };
     let config = SenderConfig::new(vec![plan.source()], algorithm());
-    let nature =
-        if plan.protection == Protection::Sealing { Nature::Sealed(Continuing::ByFront) } else { Nature::Stored };
+    let nature = match plan.protection {
+        Protection::Sealing(whom) => Nature::Sealed(whom.continuing()),
+        Protection::None | Protection::Opening => Nature::Stored,
+    };
     Sender::new(SenderConfig {
         destination,
         nature,
@@ -223,7 +225,10 @@ fn receiving_engine(plan: &TransferPlan, survey: Survey) -> Receiver {
         .with_overwrite(plan.overwrite)
         .with_durability(plan.durability)
         .with_limits(plan.receiver);
-    let options = if plan.protection == Protection::Sealing { options.continuing_by_front() } else { options };
+    let options = match plan.protection {
+        Protection::Sealing(_) => options.continuing_by_front(),
+        Protection::None | Protection::Opening => options,
+    };
     Receiver::new(options).expect("resume level 1 is there")
 }
 

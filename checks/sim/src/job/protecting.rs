@@ -3,12 +3,13 @@
 //! the destination hold.
 
 use std::io::{Cursor, Read};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use limosa_seal::envelope::{Header, Keyring, OpeningReader, Sealed, StretchedPassphrase};
-use limosa_seal::{AlgorithmSet, SecretBytes, Stretch};
+use limosa_seal::envelope::{FileKeySeed, Header, Identity, Keyring, OpeningReader, Sealed, StretchedPassphrase};
+use limosa_seal::{AlgorithmSet, Secret, SecretBytes, Stretch};
 use limosa_storage::protecting::{Misfit, ProtectingStore, ProtectionKeys, Suffix, UnprotectingStore};
 use limosa_storage::{Attributes, FollowLinks, Metadata, Store, StorePath, read_whole};
+use limosa_transfer::sender::Continuing;
 use limosa_wire::setup::{Durability, Suite};
 
 use super::algorithm;
@@ -23,8 +24,39 @@ fn suffix() -> Suffix {
     Suffix::new(b"~").expect("a suffix")
 }
 
+/// The key of a recipient, and what was made of it.
+static IDENTITY: LazyLock<String> = LazyLock::new(|| Identity::generate().to_pem().to_string());
+
+fn identity() -> Identity {
+    Identity::from_pem(IDENTITY.as_bytes()).expect("it was written as it is read")
+}
+
+/// What a sender keeps who cannot open what it sends.
+fn kept_seed() -> FileKeySeed {
+    FileKeySeed::kept(Secret::take(&mut [9; 32]))
+}
+
 fn keyring() -> Keyring {
-    Keyring::new(SET).with_passphrase(SecretBytes::from(WORD.to_owned()))
+    Keyring::new(SET).with_passphrase(SecretBytes::from(WORD.to_owned())).with_identity(identity())
+}
+
+/// For whom files are sealed as they are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedFor {
+    /// Who knows a passphrase, as the sender does.
+    Passphrase,
+    /// Who has a private key, which the sender has not: it has kept a seed.
+    Recipient,
+}
+
+impl SealedFor {
+    /// By what a sender goes on.
+    pub(super) fn continuing(self) -> Continuing {
+        match self {
+            Self::Passphrase => Continuing::ByFront,
+            Self::Recipient => Continuing::ByFrontHere(kept_seed().name()),
+        }
+    }
 }
 
 /// What the user's encryption has to do with a transfer.
@@ -33,7 +65,7 @@ pub enum Protection {
     /// Nothing.
     None,
     /// Files are sealed as they are sent.
-    Sealing,
+    Sealing(SealedFor),
     /// Most files are sealed at the source, and opened as they are fetched.
     Opening,
 }
@@ -42,7 +74,7 @@ impl Protection {
     /// What the sender reads of its disk.
     pub(super) fn reads(self, disk: &Disk) -> Arc<dyn Store> {
         match self {
-            Self::Sealing => protecting(disk),
+            Self::Sealing(whom) => protecting(disk, whom),
             Self::None | Self::Opening => Arc::new(disk.clone()),
         }
     }
@@ -50,7 +82,7 @@ impl Protection {
     /// Through what the receiver writes.
     pub(super) fn writes(self, store: Arc<dyn Store>, durability: Durability) -> Arc<dyn Store> {
         match self {
-            Self::None | Self::Sealing => store,
+            Self::None | Self::Sealing(_) => store,
             Self::Opening => {
                 let durability = match durability {
                     Durability::None => limosa_storage::Durability::None,
@@ -69,7 +101,7 @@ const CLEAR: usize = 4;
 /// Seals the files below `root`, as somebody did before they are fetched, but
 /// leaves some as they are.
 pub(super) fn seal_most(disk: &Disk, root: &StorePath) -> limosa_storage::Result<()> {
-    let sealing = protecting(disk);
+    let sealing = protecting(disk, SealedFor::Passphrase);
     let keep = |path: &StorePath, found: &Metadata| {
         disk.set_attributes(path, &Attributes::default().with_mode(found.mode).with_modified(found.modified))
     };
@@ -99,12 +131,25 @@ pub(super) fn seal_most(disk: &Disk, root: &StorePath) -> limosa_storage::Result
 }
 
 /// What is on `disk`, sealed for a session of its own.
-fn protecting(disk: &Disk) -> Arc<ProtectingStore> {
-    let scheme = SET.passphrase(Stretch::Argon2id { memory_kib: 8, passes: 1, lanes: 1 }).expect("it is allowed");
-    let word = StretchedPassphrase::new(scheme, &SecretBytes::from(WORD.to_owned())).expect("a passphrase");
+fn protecting(disk: &Disk, whom: SealedFor) -> Arc<ProtectingStore> {
     let suite = SET.envelope_suite(Suite::Aes256Gcm).expect("it is allowed");
-    let keys = ProtectionKeys::new(Some(word), Vec::new(), suite, SET, keyring()).expect("one slot has room");
-    Arc::new(ProtectingStore::new(Arc::new(disk.clone()), Arc::new(keys), suffix(), FollowLinks::No))
+    let keys = match whom {
+        SealedFor::Passphrase => {
+            let cheap = Stretch::Argon2id { memory_kib: 8, passes: 1, lanes: 1 };
+            let scheme = SET.passphrase(cheap).expect("it is allowed");
+            let word = SecretBytes::from(WORD.to_owned());
+            let word = StretchedPassphrase::new(scheme, &word).expect("a passphrase");
+            let earlier = Keyring::new(SET).with_passphrase(SecretBytes::from(WORD.to_owned()));
+            ProtectionKeys::new(Some(word), Vec::new(), suite, SET, earlier)
+        }
+        SealedFor::Recipient => {
+            let recipients = vec![identity().recipient().clone()];
+            let keys = ProtectionKeys::new(None, recipients, suite, SET, Keyring::new(SET));
+            keys.map(|keys| keys.with_seed(kept_seed()))
+        }
+    };
+    let keys = Arc::new(keys.expect("one slot has room"));
+    Arc::new(ProtectingStore::new(Arc::new(disk.clone()), keys, suffix(), FollowLinks::No))
 }
 
 /// The tree as it was before it was sealed.

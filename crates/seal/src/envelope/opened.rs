@@ -37,27 +37,56 @@ pub struct HeaderUpdate {
     pub bytes: Vec<u8>,
 }
 
-/// What the file keys of one session are made of, so that a source which is
+/// What the file keys of one transfer are made of, so that a source which is
 /// opened again meanwhile goes on with the key that it had.
 ///
 /// ```text
 /// root     = HKDF-Extract(salt: "limosa envelope session", 32 random bytes)
 /// file key = HKDF-Expand(root, "key" · name of the source), 32 bytes
 /// file id  = HKDF-Expand(root, "id" · name of the source), 16 bytes
+/// name     = HKDF-Expand(root, "name"), 16 bytes
 /// ```
 #[derive(Clone, Debug)]
 pub struct FileKeySeed(Secret<32>);
 
 impl FileKeySeed {
-    /// A new one, for a session of its own.
+    /// A new one, for a transfer of its own.
     #[must_use]
     pub fn random() -> Self {
         Self(Secret::random())
     }
 
+    /// The one that somebody kept.
+    #[must_use]
+    pub const fn kept(seed: Secret<32>) -> Self {
+        Self(seed)
+    }
+
+    /// To be kept by who wants to go on with the same file keys later. Whoever
+    /// gets it can open every file sealed by it whose source's name is known.
+    #[must_use]
+    pub const fn secret(&self) -> &Secret<32> {
+        &self.0
+    }
+
+    /// What tells it from every other, and says nothing of the keys.
+    #[must_use]
+    pub fn name(&self) -> [u8; 16] {
+        let mut name = [0; 16];
+        expand(&self.root(), &[b"name"], &mut name);
+        name
+    }
+
+    fn root(&self) -> hkdf::Prk {
+        hkdf::Salt::new(hkdf::HKDF_SHA256, b"limosa envelope session").extract(self.0.expose())
+    }
+
+    fn file_id(&self, source: &[u8; 16]) -> FileId {
+        FileId(*self.derive::<16>(b"id", source).expose())
+    }
+
     fn derive<const N: usize>(&self, what: &[u8], source: &[u8; 16]) -> Secret<N> {
-        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"limosa envelope session").extract(self.0.expose());
-        Secret::fill(|out| expand(&root, &[what, source], out))
+        Secret::fill(|out| expand(&self.root(), &[what, source], out))
     }
 }
 
@@ -91,10 +120,32 @@ impl Envelope {
         (layout, context): (Layout, [u8; 16]),
         set: AlgorithmSet,
     ) -> Self {
-        let file = FileId(*seed.derive::<16>(b"id", source).expose());
+        let file = seed.file_id(source);
         let preamble = Preamble { suite, layout, file, context };
         let key = FileKey::new(seed.derive(b"key", source), &preamble);
         Self { preamble, key, table: SlotTable { generation: 1, slots: Vec::new() }, copies: Copies::Both, set }
+    }
+
+    /// What [`Self::create_for`] made by the same seed for the source of this
+    /// name, by the header that it had.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::NoSlot`] if that made another file,
+    /// [`EnvelopeError::HeaderNotAuthentic`] if somebody changed the header.
+    pub fn resume_for(
+        seed: &FileKeySeed,
+        source: &[u8; 16],
+        header: &Header,
+        set: AlgorithmSet,
+    ) -> Result<Self, EnvelopeError> {
+        if header.preamble().file != seed.file_id(source) {
+            return Err(EnvelopeError::NoSlot);
+        }
+        let key = FileKey::new(seed.derive(b"key", source), header.preamble());
+        if !header.is_authentic(&key) {
+            return Err(EnvelopeError::HeaderNotAuthentic);
+        }
+        Ok(Self::authentic(header, key, set))
     }
 
     /// A layout whose header has room for so many slots, and for some more:

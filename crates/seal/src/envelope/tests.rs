@@ -223,3 +223,33 @@ fn what_was_not_finished_opens_for_nobody() {
     let error = open(&hole, &mut masters()).unwrap_err();
     assert_eq!(error.to_string(), "segment 0 is not authentic");
 }
+
+#[test]
+fn a_kept_seed_resumes_what_was_made_by_it_of_the_same_source_alone() {
+    let suite = SET.envelope_suite(Suite::Aes256Gcm).unwrap();
+    let made = |seed: &FileKeySeed, source: u8| {
+        let mut envelope = Envelope::create_for(seed, &[source; 16], suite, (small(), [3; 16]), SET);
+        envelope.add(SlotFor::Recipient(Identity::generate().recipient())).unwrap();
+        envelope
+    };
+    let seed = FileKeySeed::random();
+    let kept = FileKeySeed::kept(Secret::take(&mut seed.secret().expose().to_owned()));
+    let (first, other) = (made(&seed, 1), FileKeySeed::random());
+    let mut bytes = first.header().unwrap();
+    let resumed = |seed: &FileKeySeed, source: u8, bytes: &[u8]| {
+        Envelope::resume_for(seed, &[source; 16], &Header::decode(bytes, SET).unwrap(), SET)
+    };
+    let again = resumed(&kept, 1, &bytes).unwrap();
+    assert!(again.key().secret().matches(first.key().secret()));
+    assert_eq!((kept.name() == seed.name(), other.name() == seed.name()), (true, false));
+    for (seed, source) in [(&kept, 2), (&other, 1)] {
+        assert!(matches!(resumed(seed, source, &bytes), Err(EnvelopeError::NoSlot)));
+        assert!(!made(seed, source).key().secret().matches(first.key().secret()));
+    }
+    // The header of another file, given the name of the first one.
+    let swapped = made(&other, 1).header().unwrap();
+    bytes[64..].copy_from_slice(&swapped[64..]);
+    let decoded = Header::decode(&bytes, SET);
+    let refused = decoded.and_then(|header| Envelope::resume_for(&kept, &[1; 16], &header, SET));
+    assert!(refused.is_err());
+}

@@ -13,7 +13,7 @@ use limosa_seal::{AlgorithmSet, EnvelopeSuite};
 use super::CHUNK;
 use crate::metadata::Metadata;
 
-/// For whom the files of one session are sealed.
+/// For whom the files of one transfer are sealed.
 pub struct ProtectionKeys {
     passphrase: Option<StretchedPassphrase>,
     recipients: Vec<Recipient>,
@@ -55,11 +55,12 @@ impl ProtectionKeys {
         self.set
     }
 
-    /// Whether a later session with the same passphrase can go on with what was
-    /// sent in this one: nobody can by the recipients' public keys alone.
+    /// The same with file keys that follow from a seed which is kept: a later
+    /// session that has it goes on with what was sent in this one, where
+    /// nobody could by the recipients' public keys alone.
     #[must_use]
-    pub const fn can_be_continued(&self) -> bool {
-        self.passphrase.is_some()
+    pub fn with_seed(self, seed: FileKeySeed) -> Self {
+        Self { seed, ..self }
     }
 
     /// How a file with so much content is laid out.
@@ -69,8 +70,8 @@ impl ProtectionKeys {
         if is_small { whole } else { parts }
     }
 
-    /// The envelope of a source: while this session lasts one of the same file
-    /// key for the same state of the same file.
+    /// The envelope of a source: as long as the seed is the same, one of the
+    /// same file key for the same state of the same file.
     pub(super) fn envelope(&self, source: &Metadata) -> Result<Envelope, EnvelopeError> {
         let layout = self.layout(Plain(source.size));
         let (seed, set) = (&self.seed, self.set);
@@ -87,7 +88,10 @@ impl ProtectionKeys {
     /// If no key at hand opens it, it was made of something else, or for others
     /// than this session's, or with another cipher.
     pub(super) fn earlier(&self, source: &Metadata, header: &Header) -> Result<Envelope, EnvelopeError> {
-        let envelope = self.earlier.lock().unwrap_or_else(PoisonError::into_inner).open(header)?;
+        let envelope = match Envelope::resume_for(&self.seed, &state_of(source), header, self.set) {
+            Err(EnvelopeError::NoSlot) => self.earlier.lock().unwrap_or_else(PoisonError::into_inner).open(header),
+            known => known,
+        }?;
         let preamble = envelope.preamble();
         let fits = preamble.context == context_of(source) && preamble.layout == self.layout(Plain(source.size));
         if fits && preamble.suite == self.suite && self.is_for_the_same(&envelope) {

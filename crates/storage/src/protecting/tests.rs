@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use limosa_seal::envelope::{
-    Envelope, Identity, Keyring, Layout, Recipient, SealingWriter, SlotFor, StretchedPassphrase,
+    Envelope, FileKeySeed, Header, Identity, Keyring, Layout, OpeningReader, Recipient, Sealed, SealingWriter, SlotFor,
+    StretchedPassphrase,
 };
-use limosa_seal::{AlgorithmSet, EnvelopeSuite, SecretBytes, Stretch};
+use limosa_seal::{AlgorithmSet, EnvelopeSuite, Secret, SecretBytes, Stretch};
 use limosa_wire::setup::Suite;
 use proptest::prelude::*;
 
@@ -215,6 +216,40 @@ fn an_earlier_session_is_continued_for_the_same_keys_alone() {
     ] {
         assert_eq!(resume(&other), Err(ErrorKind::BegunOtherwise));
     }
+}
+
+#[test]
+fn who_has_public_keys_alone_continues_by_a_seed_that_was_kept() {
+    let here = Arc::new(MemoryStore::new());
+    put(&*here, "f", &[3; 1_500_000]);
+    let bob = Identity::generate();
+    let public = bob.recipient().clone();
+    let over = |seed: u8| {
+        let keys = ProtectionKeys::new(None, vec![public.clone()], suite(), SET, Keyring::new(SET)).unwrap();
+        let keys = keys.with_seed(FileKeySeed::kept(Secret::take(&mut [seed; 32])));
+        ProtectingStore::new(here.clone(), Arc::new(keys), suffix(), FollowLinks::No)
+    };
+    let sealed = get(&over(1), "f.env");
+    let resume = |store: &ProtectingStore| store.open_resumed(&path("f.env"), FollowLinks::No, &sealed[..65_536]);
+    // A part of the first attempt and a part of the second make a whole.
+    let resumed = resume(&over(1)).unwrap();
+    let chunk = usize::try_from(CHUNK).unwrap();
+    let mut rest = vec![0; sealed.len() - chunk];
+    assert_eq!(resumed.read_at(CHUNK, &mut rest).unwrap(), rest.len());
+    let whole = [&sealed[..chunk], &rest].concat();
+    assert_ne!(whole, sealed, "nonces are drawn anew");
+    let mut bob = Keyring::new(SET).with_identity(bob);
+    let envelope = bob.open(&Header::decode(&whole, SET).unwrap()).unwrap();
+    let length = Sealed(whole.len() as u64);
+    let mut reader = OpeningReader::new(&envelope, std::io::Cursor::new(whole), length).unwrap();
+    let mut opened = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut opened).unwrap();
+    assert!(opened == [3; 1_500_000]);
+
+    let refused = |store: &ProtectingStore| resume(store).map(drop).map_err(|error| error.kind());
+    assert_eq!(refused(&over(2)), Err(ErrorKind::NoFittingKey));
+    put(&*here, "f", &[3; 1_500_001]);
+    assert_eq!(refused(&over(1)), Err(ErrorKind::NoFittingKey), "another state of the file has another key");
 }
 
 #[test]

@@ -72,9 +72,19 @@ pub enum Continuing {
     /// that its front tells. Such files are known by size and time alone, so
     /// that another machine can continue them.
     ByFront,
+    /// The same, of the same file in the same state on this machine alone: the
+    /// keys follow from that and from what the bytes are the name of.
+    ByFrontHere([u8; 16]),
     /// Nothing: no later session knows the keys. The bytes tell this one from
     /// all others.
     Nothing([u8; 16]),
+}
+
+impl Continuing {
+    /// Whether what the other end holds tells by its front how it goes on.
+    pub(super) const fn is_by_front(self) -> bool {
+        matches!(self, Self::ByFront | Self::ByFrontHere(_))
+    }
 }
 
 /// Which attributes are announced.

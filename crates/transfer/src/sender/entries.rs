@@ -22,6 +22,9 @@ pub(super) fn announced_identity(metadata: &Metadata, nature: Nature) -> SourceI
     let numbers = [metadata.size, modified, modified_nanos].map(u64::to_be_bytes).concat();
     match continuing {
         Continuing::ByFront => limosa_seal::identity::source_identity(&[b"sealed", &numbers]),
+        Continuing::ByFrontHere(keys) => {
+            limosa_seal::identity::source_identity(&[b"sealed here", &identity_of(metadata), &keys])
+        }
         Continuing::Nothing(session) => limosa_seal::identity::source_identity(&[b"sealed", &numbers, &session]),
     }
 }

@@ -4,7 +4,7 @@ use limosa_wire::EntryId;
 use limosa_wire::front::Front;
 use limosa_wire::verdict::VerdictRecord;
 
-use super::config::{Continuing, Nature};
+use super::config::Nature;
 use super::entries::State;
 use super::reading::Handle;
 use super::{Owner, Sender, SenderError};
@@ -99,7 +99,8 @@ impl Sender {
     fn resume_file(&mut self, id: EntryId, missing: &[(u64, u64)], front: Option<Front>) -> Result<(), SenderError> {
         self.span(id, 1)?;
         // What is sealed otherwise than what is held would never open with it.
-        if front.is_some() != (self.config.nature == Nature::Sealed(Continuing::ByFront)) {
+        let by_front = matches!(self.config.nature, Nature::Sealed(continuing) if continuing.is_by_front());
+        if front.is_some() != by_front {
             return Err(SenderError::Protocol("it resumes a file and does not say which"));
         }
         let Some(record) = self.entries.get(id) else { return Ok(()) };
