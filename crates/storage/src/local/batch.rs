@@ -7,18 +7,23 @@
 //! thread at a time asks, and after the first failure every file is synced by
 //! itself, where the kernel reports each file's own failures.
 //!
+//! A store may reach over several file systems: who sends to a plain login has
+//! the root directory for a store and its files on another disk. Each is met
+//! when a directory of it is first looked up, which is before anything is
+//! written there.
+//!
 //! Threads that ask while another one's `syncfs` is under way share the next:
 //! whatever they wrote was written before that one begins.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes;
 use super::kind::FileSystemKind;
-use super::resolve::Fault;
 use crate::contract::WriteFile;
 use crate::error::Result;
 
@@ -31,11 +36,22 @@ const WORTH_IT: usize = 16;
 const TRUSTED: [FileSystemKind; 5] =
     [FileSystemKind::EXT, FileSystemKind::XFS, FileSystemKind::BTRFS, FileSystemKind::F2FS, FileSystemKind::TMPFS];
 
-/// The file system of the root, to be synced as a whole.
+/// File systems of one store that are remembered; what is on others is synced
+/// one by one.
+const MOST: usize = 16;
+
+/// A file system, to be synced as a whole.
 #[derive(Debug)]
 struct FileSystem {
     handle: OwnedFd,
-    device: u64,
+    rounds: Rounds,
+}
+
+impl FileSystem {
+    /// Waits until all that was written before this call is on stable storage.
+    fn sync(&self) -> rustix::io::Result<()> {
+        self.rounds.join(|| rustix::fs::syncfs(&self.handle))
+    }
 }
 
 /// Rounds of syncing, each for whoever asked before it began.
@@ -84,73 +100,77 @@ impl Rounds {
     }
 }
 
+/// What is known of the file system of a device: `None` if it cannot be trusted
+/// with this.
+type Met = (u64, Option<Arc<FileSystem>>);
+
 /// Syncs batches; see the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct BatchSync {
-    file_system: Option<FileSystem>,
-    rounds: Rounds,
+    met: RwLock<Vec<Met>>,
 }
 
 impl BatchSync {
-    /// For the file system of `root`, if it can be trusted with this.
-    pub(super) fn new(root: BorrowedFd<'_>) -> Self {
-        Self { file_system: open(root).ok().flatten(), rounds: Rounds::default() }
+    /// Sees to it that the file system of a directory can be synced, before
+    /// anything is written to it.
+    pub(super) fn meet(&self, directory: BorrowedFd<'_>) {
+        let Ok(device) = device_of(directory) else { return };
+        if self.find(device).is_some() {
+            return;
+        }
+        let mut met = self.met.write().unwrap_or_else(PoisonError::into_inner);
+        if met.len() < MOST && met.iter().all(|(known, _)| *known != device) {
+            // Writes may follow that a later handle would not be told of.
+            met.push((device, open(directory).ok().flatten().map(Arc::new)));
+        }
+    }
+
+    fn find(&self, device: u64) -> Option<Option<Arc<FileSystem>>> {
+        let met = self.met.read().unwrap_or_else(PoisonError::into_inner);
+        met.iter().find(|(known, _)| *known == device).map(|(_, file_system)| file_system.clone())
     }
 
     /// Brings all files to stable storage.
     pub(super) fn sync(&self, files: &[Arc<dyn WriteFile>]) -> Result<()> {
-        if files.len() >= WORTH_IT && self.holds_all(files)? && self.sync_file_system().is_ok() {
-            return Ok(());
-        }
-        files.iter().try_for_each(|file| file.sync_all())
+        let synced = self.sync_together(files.iter().map(|file| file.metadata().ok().map(|found| found.device)));
+        let mut rest = files.iter().zip(synced).filter(|(_, synced)| !synced);
+        rest.try_for_each(|(file, _)| file.sync_all())
     }
 
-    /// Whether the file system that is synced has all of these files.
-    fn holds_all(&self, files: &[Arc<dyn WriteFile>]) -> Result<bool> {
-        let Some(FileSystem { device, .. }) = &self.file_system else { return Ok(false) };
-        for file in files {
-            if file.metadata()?.device != *device {
-                return Ok(false);
-            }
+    /// Syncs each file system that holds enough of many things to be synced;
+    /// says which of those things are on stable storage now. `devices` are those
+    /// that they are on, as far as that is known.
+    pub(super) fn sync_together(&self, devices: impl ExactSizeIterator<Item = Option<u64>>) -> Vec<bool> {
+        if devices.len() < WORTH_IT {
+            return vec![false; devices.len()];
         }
-        Ok(true)
-    }
-
-    /// Whether `count` directories could be synced in one step; `devices` says
-    /// on which file systems they are.
-    pub(super) fn sync_directories(
-        &self,
-        count: usize,
-        devices: impl FnOnce() -> std::result::Result<Vec<u64>, Fault>,
-    ) -> bool {
-        let Some(FileSystem { device, .. }) = &self.file_system else { return false };
-        let all_there = || devices().is_ok_and(|devices| devices.iter().all(|found| found == device));
-        count >= WORTH_IT && all_there() && self.sync_file_system().is_ok()
+        let devices: Vec<_> = devices.collect();
+        let mut counts = BTreeMap::new();
+        devices.iter().flatten().for_each(|device| *counts.entry(*device).or_insert(0) += 1);
+        counts.retain(|_, count| *count >= WORTH_IT);
+        let is_synced = |device: u64| self.find(device).flatten().is_some_and(|found| found.sync().is_ok());
+        let synced: BTreeSet<u64> = counts.into_keys().filter(|device| is_synced(*device)).collect();
+        devices.iter().map(|device| device.is_some_and(|device| synced.contains(&device))).collect()
     }
 
     /// Syncs the file system that holds `directory`, when the directory itself
     /// cannot be opened for it.
     pub(super) fn sync_file_system_of(&self, directory: BorrowedFd<'_>) -> rustix::io::Result<()> {
-        let found = attributes::metadata(&rustix::fs::fstat(directory)?).device;
-        match &self.file_system {
-            Some(FileSystem { device, .. }) if *device == found => self.sync_file_system(),
-            _ => Err(Errno::ACCESS),
-        }
-    }
-
-    /// Waits until all that was written before this call is on stable storage.
-    fn sync_file_system(&self) -> rustix::io::Result<()> {
-        let Some(FileSystem { handle, .. }) = &self.file_system else { return Err(Errno::ACCESS) };
-        self.rounds.join(|| rustix::fs::syncfs(handle))
+        let found = self.find(device_of(directory)?).flatten().ok_or(Errno::ACCESS)?;
+        found.sync()
     }
 }
 
-fn open(root: BorrowedFd<'_>) -> rustix::io::Result<Option<FileSystem>> {
+/// The device that an open file or directory is on.
+pub(super) fn device_of(file: impl AsFd) -> rustix::io::Result<u64> {
+    Ok(attributes::metadata(&rustix::fs::fstat(file)?).device)
+}
+
+fn open(directory: BorrowedFd<'_>) -> rustix::io::Result<Option<FileSystem>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle = rustix::fs::openat(root, c".", flags, Mode::empty())?;
+    let handle = rustix::fs::openat(directory, c".", flags, Mode::empty())?;
     let trusted = FileSystemKind::of(&handle)?.is_some_and(|kind| TRUSTED.contains(&kind));
-    let device = attributes::metadata(&rustix::fs::fstat(&handle)?).device;
-    Ok(trusted.then_some(FileSystem { handle, device }))
+    Ok(trusted.then(|| FileSystem { handle, rounds: Rounds::default() }))
 }
 
 #[cfg(test)]
@@ -159,6 +179,28 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    #[test]
+    fn each_file_system_is_synced_that_holds_enough_of_it() {
+        let (here, memory) = (std::fs::File::open("/").unwrap(), std::fs::File::open("/dev/shm"));
+        let [Some(here), Some(memory)] = [Some(here), memory.ok()].map(|opened| opened.map(OwnedFd::from)) else {
+            return eprintln!("skipped: there is no /dev/shm");
+        };
+        let (root, other) = (device_of(&here).unwrap(), device_of(&memory).unwrap());
+        let is_tmpfs = FileSystemKind::of(&memory).unwrap() == Some(FileSystemKind::TMPFS);
+        if root == other || !is_tmpfs {
+            return eprintln!("skipped: /dev/shm is no tmpfs of its own");
+        }
+        let batch = BatchSync::default();
+        batch.meet(here.as_fd());
+        let many = || std::iter::repeat_n(Some(other), WORTH_IT).chain([Some(root), None]).collect::<Vec<_>>();
+        assert_eq!(batch.sync_together(many().into_iter()), [false; WORTH_IT + 2], "it was not met");
+        batch.meet(memory.as_fd());
+        let synced = batch.sync_together(many().into_iter());
+        assert!(synced[..WORTH_IT].iter().all(|synced| *synced) && !synced[WORTH_IT] && !synced[WORTH_IT + 1]);
+        assert_eq!(batch.sync_together(many().into_iter().skip(3)), [false; WORTH_IT - 1], "too few");
+        assert_eq!(batch.find(other).flatten().unwrap().rounds.state().ended, 1);
+    }
 
     const THREADS: usize = 8;
     const CALLS: usize = 200;

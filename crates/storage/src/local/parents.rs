@@ -1,7 +1,8 @@
 //! The directories that were used last, kept open for a moment.
 //!
 //! Ten thousand files of one directory need its path looked up a few times,
-//! not ten thousand times. Only paths without links are kept, so that a
+//! not ten thousand times; and what lies a hundred directories deep is looked up
+//! from the nearest one that is open. Only paths without links are kept, so that a
 //! directory has one path here. One that this process removes is forgotten;
 //! one that is gone for another reason shows itself when it is used, since
 //! nothing is found or made in it. A directory that others move shows after
@@ -41,7 +42,17 @@ impl Parents {
         Some(handle)
     }
 
-    /// Keeps a handle that was looked up at `since`.
+    /// The nearest directory above `path` that is kept, when it was looked up,
+    /// and what is left of the path below it.
+    pub(super) fn above<'a>(&self, path: &'a [u8]) -> Option<(Arc<OwnedFd>, Instant, &'a [u8])> {
+        let kept = self.kept();
+        let young = kept.iter().filter(|entry| !entry.path.is_empty() && entry.since.elapsed() <= LIFETIME);
+        let above = young.filter_map(|entry| Some((entry, path.strip_prefix(&*entry.path)?.strip_prefix(b"/")?)));
+        let (entry, rest) = above.min_by_key(|(_, rest)| rest.len())?;
+        Some((entry.handle.clone(), entry.since, rest))
+    }
+
+    /// Keeps a handle that was looked up at `since`, or below one that was.
     pub(super) fn keep(&self, path: &[u8], handle: &Arc<OwnedFd>, since: Instant) {
         let mut kept = self.kept();
         kept.retain(|entry| &*entry.path != path);
@@ -82,6 +93,19 @@ mod tests {
         parents.forget(b"a");
         assert!(parents.get(b"a").is_none() && parents.get(b"a/b").is_none());
         assert!(parents.get(b"ab").is_some());
+    }
+
+    #[test]
+    fn the_nearest_above_is_where_to_go_on_from() {
+        let parents = Parents::default();
+        let (long_ago, now) =
+            (Instant::now().checked_sub(2 * LIFETIME).expect("a clock that ran so long"), Instant::now());
+        for (path, since) in [(&b""[..], now), (b"a", now), (b"a/b", now), (b"a/b/c", long_ago), (b"a/bc", now)] {
+            parents.keep(path, &handle(), since);
+        }
+        let rest = |path: &'static [u8]| parents.above(path).map(|(_, _, rest)| rest);
+        assert_eq!(rest(b"a/b/c/d"), Some(&b"c/d"[..]));
+        assert_eq!((rest(b"a/bd"), rest(b"ab"), rest(b"a")), (Some(&b"bd"[..]), None, None));
     }
 
     #[test]

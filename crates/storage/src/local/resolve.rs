@@ -1,6 +1,6 @@
 //! From a path to an open handle, without leaving the root.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -73,12 +73,10 @@ pub(super) struct Root {
 impl Root {
     /// Takes over the root and finds out who can enforce the confinement.
     pub(super) fn new(handle: OwnedFd, confinement: Confinement) -> Self {
-        let mut root = Self { handle, confinement, resolver: Resolver::Kernel };
         // Old kernels do not know the call, sandboxes refuse it.
-        if root.beneath(b".", OFlags::PATH | OFlags::CLOEXEC, confinement).is_err() {
-            root.resolver = Resolver::Walk;
-        }
-        root
+        let tried = beneath(handle.as_fd(), b".", OFlags::PATH | OFlags::CLOEXEC, confinement);
+        let resolver = if tried.is_ok() { Resolver::Kernel } else { Resolver::Walk };
+        Self { handle, confinement, resolver }
     }
 
     pub(super) fn with_resolver(self, resolver: Resolver) -> Self {
@@ -96,48 +94,54 @@ impl Root {
 
     /// As [`directory`](Self::directory), but `ELOOP` if a link is on the way.
     pub(super) fn directory_without_links(&self, path: &[u8]) -> Result<OwnedFd, Fault> {
-        self.look_up(path, OFlags::PATH | OFlags::DIRECTORY, Confinement::NoLinks)
+        self.directory_below(self.handle.as_fd(), path)
+    }
+
+    /// The same from a directory on that way, which was looked up so; `path` is
+    /// the rest of it.
+    pub(super) fn directory_below(&self, from: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Fault> {
+        self.look_up(from, path, OFlags::PATH | OFlags::DIRECTORY, Confinement::NoLinks)
     }
 
     /// Opens what `path` leads to, links followed as far as they may.
     pub(super) fn follow(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Fault> {
-        self.look_up(path, flags, self.confinement)
+        self.look_up(self.handle.as_fd(), path, flags, self.confinement)
     }
 
-    fn look_up(&self, path: &[u8], flags: OFlags, within: Confinement) -> Result<OwnedFd, Fault> {
+    fn look_up(&self, from: BorrowedFd<'_>, path: &[u8], flags: OFlags, within: Confinement) -> Result<OwnedFd, Fault> {
         let path = if path.is_empty() { b"." } else { path };
         let flags = flags | OFlags::CLOEXEC;
         match (within, self.resolver) {
-            (Confinement::Anywhere, _) => Ok(rustix::fs::openat(&self.handle, path, flags, Mode::empty())?),
-            (_, Resolver::Walk) => self.walk(path, flags, within),
-            (_, Resolver::Kernel) => self.ask_kernel(path, flags, within),
+            (Confinement::Anywhere, _) => Ok(rustix::fs::openat(from, path, flags, Mode::empty())?),
+            (_, Resolver::Walk) => walk_by_hand(from, path, flags, within),
+            (_, Resolver::Kernel) => ask_kernel(from, path, flags, within),
         }
     }
+}
 
-    fn ask_kernel(&self, path: &[u8], flags: OFlags, within: Confinement) -> Result<OwnedFd, Fault> {
-        for _ in 0..DISTURBED_LOOKUPS {
-            match self.beneath(path, flags, within) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(Errno::XDEV) => return Err(Fault::Escapes),
-                result => return Ok(result?),
-            }
+fn ask_kernel(from: BorrowedFd<'_>, path: &[u8], flags: OFlags, within: Confinement) -> Result<OwnedFd, Fault> {
+    for _ in 0..DISTURBED_LOOKUPS {
+        match beneath(from, path, flags, within) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::XDEV) => return Err(Fault::Escapes),
+            result => return Ok(result?),
         }
-        self.walk(path, flags, within)
     }
+    walk_by_hand(from, path, flags, within)
+}
 
-    fn beneath(&self, path: &[u8], flags: OFlags, within: Confinement) -> rustix::io::Result<OwnedFd> {
-        let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        if within == Confinement::NoLinks {
-            resolve |= ResolveFlags::NO_SYMLINKS;
-        }
-        rustix::fs::openat2(&self.handle, path, flags, Mode::empty(), resolve)
+fn beneath(from: BorrowedFd<'_>, path: &[u8], flags: OFlags, within: Confinement) -> rustix::io::Result<OwnedFd> {
+    let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    if within == Confinement::NoLinks {
+        resolve |= ResolveFlags::NO_SYMLINKS;
     }
+    rustix::fs::openat2(from, path, flags, Mode::empty(), resolve)
+}
 
-    fn walk(&self, path: &[u8], flags: OFlags, within: Confinement) -> Result<OwnedFd, Fault> {
-        let links = match within {
-            Confinement::NoLinks => 0,
-            _ => walk::MAX_LINKS,
-        };
-        walk::Walk::new(self.handle.as_fd(), path, links).open(flags)
-    }
+fn walk_by_hand(from: BorrowedFd<'_>, path: &[u8], flags: OFlags, within: Confinement) -> Result<OwnedFd, Fault> {
+    let links = match within {
+        Confinement::NoLinks => 0,
+        _ => walk::MAX_LINKS,
+    };
+    walk::Walk::new(from, path, links).open(flags)
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::batch::BatchSync;
+use super::batch::{BatchSync, device_of};
 use super::file::{LocalAppend, LocalFile, uninterrupted};
 use super::kind::FileSystemKind;
 use super::parents::Parents;
@@ -50,7 +50,8 @@ impl LocalStore {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = rustix::fs::open(root, flags, Mode::empty()).map_err(fail)?;
         let capabilities = capabilities(handle.as_fd()).map_err(fail)?;
-        let batch = BatchSync::new(handle.as_fd());
+        let batch = BatchSync::default();
+        batch.meet(handle.as_fd());
         let root = Root::new(handle, confinement);
         Ok(Self { root, parents: Parents::default(), batch, capabilities })
     }
@@ -78,19 +79,35 @@ impl LocalStore {
         if let Some(kept) = self.parents.get(parent) {
             match act(kept.as_fd(), name) {
                 // The directory may be gone and another one have its name.
-                Err(Fault::Os(Errno::NOENT | Errno::STALE)) => self.parents.forget(parent),
+                Err(Fault::Os(Errno::NOENT | Errno::STALE)) if is_gone(kept.as_fd()) => self.parents.forget(parent),
                 result => return result,
             }
         }
-        let since = Instant::now();
-        match self.root.directory_without_links(parent) {
-            Err(Fault::Os(Errno::LOOP)) => act(self.root.directory(parent)?.as_fd(), name),
-            found => {
-                let handle = Arc::new(found?);
-                self.parents.keep(parent, &handle, since);
+        match self.parent(parent) {
+            Err(Fault::Os(Errno::LOOP)) => {
+                let handle = self.root.directory(parent)?;
+                self.batch.meet(handle.as_fd());
                 act(handle.as_fd(), name)
             }
+            found => act(found?.as_fd(), name),
         }
+    }
+
+    /// Looks a directory up, if no link is on the way to it, and keeps it.
+    fn parent(&self, path: &[u8]) -> std::result::Result<Arc<OwnedFd>, Fault> {
+        let now = Instant::now();
+        let from_above = self.parents.above(path).and_then(|(above, since, rest)| {
+            // What is wrong with it the whole way tells.
+            Some((self.root.directory_below(above.as_fd(), rest).ok()?, since))
+        });
+        let (handle, since) = match from_above {
+            Some(found) => found,
+            None => (self.root.directory_without_links(path)?, now),
+        };
+        let handle = Arc::new(handle);
+        self.batch.meet(handle.as_fd());
+        self.parents.keep(path, &handle, since);
+        Ok(handle)
     }
 
     /// As [`on_name`](Self::on_name) for an operation of the contract.
@@ -285,12 +302,10 @@ impl Store for LocalStore {
     }
 
     fn sync_directories(&self, paths: &[StorePath]) -> Vec<Result<()>> {
-        let found = |path: &StorePath| {
-            let directory = self.root.directory(path.as_bytes())?;
-            Ok(attributes::metadata(&rustix::fs::fstat(directory)?).device)
-        };
-        let together = self.batch.sync_directories(paths.len(), || paths.iter().map(found).collect());
-        paths.iter().map(|path| if together { Ok(()) } else { self.sync_directory(path) }).collect()
+        let device = |path: &StorePath| device_of(self.root.directory(path.as_bytes()).ok()?).ok();
+        let synced = self.batch.sync_together(paths.iter().map(device));
+        let each = paths.iter().zip(synced);
+        each.map(|(path, synced)| if synced { Ok(()) } else { self.sync_directory(path) }).collect()
     }
 
     fn lock(&self, path: &StorePath) -> Result<LockGuard> {
@@ -310,6 +325,11 @@ impl Store for LocalStore {
             available: found.f_bavail.saturating_mul(found.f_frsize),
         })
     }
+}
+
+/// Whether a directory was removed.
+fn is_gone(directory: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstat(directory).map_or(true, |found| found.st_nlink == 0)
 }
 
 /// Parent and last component as bytes; the root is `.` in itself.
