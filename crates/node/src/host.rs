@@ -100,11 +100,11 @@ impl Host {
 
     async fn permit(&self, guest: &Guest, request: &Request) -> Result<(Place, limosa_session::Terms), Refusal> {
         let user = guest.identity.user();
-        let running = self.sessions.running(user, request.transfer);
-        let permitted = authorize(request, guest.identity.clone(), &guest.settings, running)?;
+        let refused = |code| Refusal { code, detail: String::new() };
+        let arrival = self.sessions.arrive(user, request.transfer).map_err(refused)?;
+        let permitted = authorize(request, guest.identity.clone(), &guest.settings, arrival.others())?;
         let terms = terms(&permitted, &self.surroundings, guest.reached).await?;
-        let entered = self.sessions.enter(user, request.transfer).await;
-        let place = entered.map_err(|code| Refusal { code, detail: String::new() })?;
+        let place = arrival.enter().await.map_err(refused)?;
         Ok((place, terms))
     }
 

@@ -1,5 +1,8 @@
 //! The sessions that run: how many, whose, and who takes over from whom.
 //!
+//! Who asks for one is counted from its [`Arrival`] on: deciding on it may take
+//! long, where a key server has to be asked.
+//!
 //! Two sessions of one user for the same transfer would write the same partial
 //! files. The newer one wins: the older is asked to end, and the newer waits
 //! until its files are closed. Session programs that are processes of their
@@ -39,6 +42,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     sessions: HashMap<Key, Entry>,
+    /// Whose sessions are being decided on, and how many.
+    arriving: HashMap<UserName, u32>,
     stopping: bool,
     next: u64,
 }
@@ -50,6 +55,16 @@ struct Entry {
     id: u64,
     /// Why the session is to end, once it is.
     end: watch::Sender<Option<Code>>,
+}
+
+/// A session that is being decided on; it counts until dropped.
+#[derive(Debug)]
+pub struct Arrival {
+    shared: Arc<Shared>,
+    key: Key,
+    others: u32,
+    /// Not any more once it runs.
+    counts: bool,
 }
 
 /// A session's place among those that run; given up when dropped.
@@ -84,39 +99,24 @@ impl SessionRegistry {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Sessions of `user` that run, but for one that would be taken over by a
-    /// new session of `transfer`.
-    #[must_use]
-    pub fn running(&self, user: &UserName, transfer: TransferId) -> u32 {
-        let state = self.shared.lock();
-        let of_user = state.sessions.keys().filter(|(name, id)| name == user && *id != transfer);
-        u32::try_from(of_user.count()).unwrap_or(u32::MAX)
-    }
-
-    /// A place for a session of `user` for `transfer`. An older session for
-    /// the same is ended first.
+    /// Counts a session of `user` for `transfer` that is about to be decided on.
+    /// An older session for the same leaves its room to this one.
     ///
     /// # Errors
-    /// [`Code::TOO_MANY_SESSIONS`], [`Code::SERVER_STOPPING`], or
-    /// [`Code::IN_USE`] if the older session does not end.
-    pub async fn enter(&self, user: &UserName, transfer: TransferId) -> Result<Place, Code> {
+    /// [`Code::TOO_MANY_SESSIONS`], [`Code::SERVER_STOPPING`].
+    pub fn arrive(&self, user: &UserName, transfer: TransferId) -> Result<Arrival, Code> {
         let key = (user.clone(), transfer);
-        let deadline = Instant::now() + self.shared.takeover_time;
-        loop {
-            // Seen before the look, so that no end is missed between the two.
-            let mut ended = self.shared.ended.subscribe();
-            match self.shared.try_enter(&key) {
-                Attempt::Entered(end, id) => {
-                    let shared = Arc::clone(&self.shared);
-                    let place = Place { shared, key, id, end, claim: None, challenger: None };
-                    return place.claimed().await;
-                }
-                Attempt::Refused(code) => return Err(code),
-                Attempt::Occupied => {
-                    let _ = timeout_at(deadline, ended.changed()).await.map_err(|_| Code::IN_USE)?;
-                }
-            }
+        let mut state = self.shared.lock();
+        if state.stopping {
+            return Err(Code::SERVER_STOPPING);
         }
+        if state.others(&key, |_| true) >= self.shared.max {
+            return Err(Code::TOO_MANY_SESSIONS);
+        }
+        let others = state.others(&key, |name| name == user);
+        *state.arriving.entry(user.clone()).or_default() += 1;
+        drop(state);
+        Ok(Arrival { shared: Arc::clone(&self.shared), key, others, counts: true })
     }
 
     /// Asks every session to end, lets no new one start, and waits for the
@@ -146,8 +146,62 @@ impl SessionRegistry {
     }
 }
 
+impl Arrival {
+    /// Sessions of this user that ran or were decided on when this one came, but
+    /// for one that it would take over from.
+    #[must_use]
+    pub const fn others(&self) -> u32 {
+        self.others
+    }
+
+    /// A place for it. An older session for the same is ended first.
+    ///
+    /// # Errors
+    /// [`Code::SERVER_STOPPING`], or [`Code::IN_USE`] if the older session does
+    /// not end.
+    pub async fn enter(mut self) -> Result<Place, Code> {
+        let deadline = Instant::now() + self.shared.takeover_time;
+        loop {
+            // Seen before the look, so that no end is missed between the two.
+            let mut ended = self.shared.ended.subscribe();
+            match self.try_enter() {
+                Attempt::Entered(place) => return place.claimed().await,
+                Attempt::Refused(code) => return Err(code),
+                Attempt::Occupied => {
+                    let _ = timeout_at(deadline, ended.changed()).await.map_err(|_| Code::IN_USE)?;
+                }
+            }
+        }
+    }
+
+    fn try_enter(&mut self) -> Attempt {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        if state.stopping {
+            return Attempt::Refused(Code::SERVER_STOPPING);
+        }
+        if let Some(older) = state.sessions.get(&self.key) {
+            older.end.send_replace(Some(Code::TAKEN_OVER));
+            return Attempt::Occupied;
+        }
+        let (end, ending) = watch::channel(None);
+        let (id, key) = (state.next, self.key.clone());
+        state.next += 1;
+        state.sessions.insert(key.clone(), Entry { id, end });
+        state.leave(&mut self.counts, &key.0);
+        drop(state);
+        Attempt::Entered(Place { shared, key, id, end: ending, claim: None, challenger: None })
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        self.shared.lock().leave(&mut self.counts, &self.key.0);
+    }
+}
+
 enum Attempt {
-    Entered(watch::Receiver<Option<Code>>, u64),
+    Entered(Place),
     Occupied,
     Refused(Code),
 }
@@ -156,24 +210,28 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn try_enter(&self, key: &Key) -> Attempt {
-        let mut state = self.lock();
-        if state.stopping {
-            return Attempt::Refused(Code::SERVER_STOPPING);
+impl State {
+    /// Sessions that run, but for that of `key`, and all that arrive, of those
+    /// users that count.
+    fn others(&self, key: &Key, counts: impl Fn(&UserName) -> bool) -> u32 {
+        let running = self.sessions.keys().filter(|other| *other != key && counts(&other.0)).count();
+        let arriving = self.arriving.iter().filter(|(name, _)| counts(name)).map(|(_, number)| *number);
+        arriving.fold(u32::try_from(running).unwrap_or(u32::MAX), u32::saturating_add)
+    }
+
+    /// One of those who arrive is decided on, if that `counts` yet.
+    fn leave(&mut self, counts: &mut bool, user: &UserName) {
+        if !std::mem::take(counts) {
+            return;
         }
-        if let Some(older) = state.sessions.get(key) {
-            older.end.send_replace(Some(Code::TAKEN_OVER));
-            return Attempt::Occupied;
+        if let Some(number) = self.arriving.get_mut(user) {
+            *number -= 1;
+            if *number == 0 {
+                self.arriving.remove(user);
+            }
         }
-        if state.sessions.len() >= usize::try_from(self.max).unwrap_or(usize::MAX) {
-            return Attempt::Refused(Code::TOO_MANY_SESSIONS);
-        }
-        let (end, ending) = watch::channel(None);
-        let id = state.next;
-        state.next += 1;
-        state.sessions.insert(key.clone(), Entry { id, end });
-        Attempt::Entered(ending, id)
     }
 }
 
@@ -234,13 +292,17 @@ mod tests {
         name.parse().unwrap()
     }
 
+    async fn enter(sessions: &SessionRegistry, name: &str, transfer: TransferId) -> Result<Place, Code> {
+        sessions.arrive(&user(name), transfer)?.enter().await
+    }
+
     #[tokio::test]
     async fn a_newer_session_waits_until_the_older_has_ended() {
         let sessions = SessionRegistry::new(10, DEADLINE);
-        let mut older = sessions.enter(&user("ada"), [1; 16]).await.unwrap();
+        let mut older = enter(&sessions, "ada", [1; 16]).await.unwrap();
         let newer = {
             let sessions = sessions.clone();
-            tokio::spawn(async move { sessions.enter(&user("ada"), [1; 16]).await })
+            tokio::spawn(async move { enter(&sessions, "ada", [1; 16]).await })
         };
         assert_eq!(older.asked_to_end().await, Code::TAKEN_OVER);
         assert_eq!(sessions.count(), 1);
@@ -254,9 +316,9 @@ mod tests {
     async fn sessions_of_two_processes_take_over_from_each_other() {
         let folder = tempfile::tempdir().unwrap();
         let process = || SessionRegistry::of_one_process(1, DEADLINE, folder.path().join("claims"));
-        let mut older = process().enter(&user("ada"), [7; 16]).await.unwrap();
+        let mut older = enter(&process(), "ada", [7; 16]).await.unwrap();
         let other = process();
-        let newer = tokio::spawn(async move { other.enter(&user("ada"), [7; 16]).await });
+        let newer = tokio::spawn(async move { enter(&other, "ada", [7; 16]).await });
         assert_eq!(older.asked_to_end().await, Code::TAKEN_OVER);
         assert!(!newer.is_finished());
         drop(older);
@@ -266,29 +328,46 @@ mod tests {
     #[tokio::test]
     async fn other_transfers_and_other_users_are_left_alone() {
         let sessions = SessionRegistry::new(3, DEADLINE);
-        let _a = sessions.enter(&user("ada"), [1; 16]).await.unwrap();
-        let _b = sessions.enter(&user("ada"), [2; 16]).await.unwrap();
-        let _c = sessions.enter(&user("bob"), [1; 16]).await.unwrap();
-        assert_eq!(sessions.running(&user("ada"), [2; 16]), 1);
-        assert_eq!(sessions.running(&user("ada"), [9; 16]), 2);
-        let refused = sessions.enter(&user("cy"), [1; 16]).await;
+        let _a = enter(&sessions, "ada", [1; 16]).await.unwrap();
+        let _b = enter(&sessions, "ada", [2; 16]).await.unwrap();
+        let _c = enter(&sessions, "bob", [1; 16]).await.unwrap();
+        let others = |name, transfer| sessions.arrive(&user(name), transfer).map(|arrival| arrival.others());
+        assert_eq!((others("ada", [2; 16]), others("bob", [1; 16])), (Ok(1), Ok(0)), "they take over");
+        let refused = enter(&sessions, "cy", [1; 16]).await;
         assert_eq!(refused.err(), Some(Code::TOO_MANY_SESSIONS));
+    }
+
+    #[tokio::test]
+    async fn who_is_decided_on_counts() {
+        let sessions = SessionRegistry::new(3, DEADLINE);
+        let arrive = |name, transfer| sessions.arrive(&user(name), transfer);
+        let first = arrive("ada", [1; 16]).unwrap();
+        let second = arrive("ada", [1; 16]).unwrap();
+        assert_eq!((first.others(), second.others()), (0, 1), "of one transfer, too");
+        let third = arrive("bob", [1; 16]).unwrap();
+        assert_eq!(arrive("bob", [2; 16]).err(), Some(Code::TOO_MANY_SESSIONS));
+        let place = first.enter().await.unwrap();
+        drop(second);
+        assert_eq!(arrive("ada", [2; 16]).unwrap().others(), 1);
+        drop((place, third));
+        assert_eq!(arrive("ada", [2; 16]).unwrap().others(), 0);
+        assert!(sessions.shared.lock().arriving.is_empty());
     }
 
     #[tokio::test]
     async fn stopping_ends_all_and_lets_none_in() {
         let sessions = SessionRegistry::new(3, DEADLINE);
-        let mut running = sessions.enter(&user("ada"), [1; 16]).await.unwrap();
+        let mut running = enter(&sessions, "ada", [1; 16]).await.unwrap();
         let session = tokio::spawn(async move { running.asked_to_end().await });
         assert!(sessions.stop(DEADLINE).await);
         assert_eq!(session.await.unwrap(), Code::SERVER_STOPPING);
-        assert_eq!(sessions.enter(&user("ada"), [1; 16]).await.err(), Some(Code::SERVER_STOPPING));
+        assert_eq!(enter(&sessions, "ada", [1; 16]).await.err(), Some(Code::SERVER_STOPPING));
     }
 
     #[tokio::test]
     async fn a_session_that_does_not_end_keeps_its_place() {
         let sessions = SessionRegistry::new(3, Duration::from_millis(1));
-        let _stuck = sessions.enter(&user("ada"), [1; 16]).await.unwrap();
-        assert_eq!(sessions.enter(&user("ada"), [1; 16]).await.err(), Some(Code::IN_USE));
+        let _stuck = enter(&sessions, "ada", [1; 16]).await.unwrap();
+        assert_eq!(enter(&sessions, "ada", [1; 16]).await.err(), Some(Code::IN_USE));
     }
 }

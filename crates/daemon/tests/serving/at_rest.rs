@@ -108,6 +108,36 @@ async fn a_sealed_tree_goes_up_is_skipped_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_key_counts_among_those_who_have_a_session() {
+    let (lab, key) = sealing_lab();
+    let (go, asked) = (lab.path("go"), lab.path("asked"));
+    let digits = "07".repeat(32);
+    let script = format!("mkfifo {go:?}; touch {asked:?}; read line < {go:?}; echo {digits}");
+    lab.succeed(&["config", "unset", "master-keys.main.file"]);
+    lab.succeed(&["config", "set", "master-keys.main.command", &format!("[\"sh\", \"-c\", {script:?}]")]);
+    lab.succeed(&["config", "set", "max-sessions", "1"]);
+    let server = Server::start(&lab);
+    tree::make(&lab.path("here/tree"));
+    let attempt = async |transfer| {
+        let connected = log_in(&lab, "ada", &key, server.ssh).await.unwrap();
+        let mut request = request(Direction::Upload, "in/");
+        request.transfer = [transfer; 16];
+        send(connected, &lab.path("here"), "tree", request).await.map_err(|error| error.code())
+    };
+    let refused = async {
+        let asked = asked.clone();
+        let waiting = tokio::task::spawn_blocking(move || wait_until(|| asked.exists(), "the key is asked for"));
+        waiting.await.unwrap();
+        let second = attempt(2).await.err();
+        fs::write(&go, "\n").unwrap();
+        second
+    };
+    let (first, refused) = tokio::join!(attempt(1), refused);
+    assert_eq!(refused, Some(Code::TOO_MANY_SESSIONS));
+    assert_eq!(outcome(first.unwrap()).await.code, Code::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_upload_goes_on_in_the_sealed_partial_file() {
     const SIZE: usize = 40_000_000;
     let (lab, key) = sealing_lab();

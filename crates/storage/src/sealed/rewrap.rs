@@ -38,6 +38,8 @@ pub fn rewrap(store: &dyn Store, path: &StorePath, keys: &MasterKeys, to: &Maste
     if is_only_for(&header, to.id()) {
         return Ok(Rewrapped::Already);
     }
+    // Nothing of the file is touched for a key that cannot be had.
+    keys.open(&header).map_err(|error| failure(error, Operation::Open, path))?;
     let (file, mode) = open_for_writing(store, path, &found)?;
     // Of the file that is open: its name may be another's by now.
     let before = Attributes::default().with_modified(file.metadata()?.modified);
