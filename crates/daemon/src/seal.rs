@@ -41,6 +41,7 @@ fn new_key(arguments: &NewKeyArguments) -> Result<(), Failure> {
         token_file: arguments.token_file.as_ref().map(whole),
         ca_file: arguments.ca_file.as_ref().map(whole),
         wrapped: String::new(),
+        check: None,
     };
     key.create(&arguments.file, algorithms(&arguments.place)?).map_err(|error| unavailable(&error))?;
     println!("{} holds a new master key, wrapped by `{}`", arguments.file.display(), arguments.key);

@@ -21,6 +21,33 @@ use limosa_wire::{Code, Rate};
 
 use crate::master_keys::KeySources;
 
+/// Why somebody is denied a session.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    /// What the client is told.
+    pub(crate) refusal: Refusal,
+    /// What is written down, where that is more.
+    pub(crate) reason: Option<String>,
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, reason: None }
+    }
+}
+
+impl Denial {
+    /// The client is told `detail`; the administrator, what happened.
+    fn because(code: Code, detail: &str, reason: String) -> Self {
+        Self { refusal: Refusal { code, detail: detail.to_owned() }, reason: Some(reason) }
+    }
+
+    /// What is written down.
+    pub(crate) fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or(&self.refusal.detail)
+    }
+}
+
 /// What a machine adds to every permission.
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
@@ -66,11 +93,13 @@ fn refusal(denied: Denied) -> Refusal {
     Refusal { code, detail: denied.to_string() }
 }
 
-/// Told to the administrator in full, and to the client as far as it matters to
-/// it.
-fn not_validated(error: NotValidated) -> Refusal {
+fn not_validated(error: NotValidated) -> Denial {
     tracing::error!(%error, "a session is refused");
-    Refusal { code: Code::MODULE_NOT_VALIDATED, detail: "on the server".to_owned() }
+    Denial::because(Code::MODULE_NOT_VALIDATED, "on the server", error.to_string())
+}
+
+fn broken(error: &tokio::task::JoinError) -> Denial {
+    Refusal { code: Code::INTERNAL, detail: error.to_string() }.into()
 }
 
 /// The terms of a permitted session: its files, confined, and its bounds.
@@ -78,7 +107,7 @@ pub(crate) async fn terms(
     permitted: &Authorization,
     surroundings: &Surroundings,
     reached: Option<IpAddr>,
-) -> Result<Terms, Refusal> {
+) -> Result<Terms, Denial> {
     let algorithms = permitted.fips().algorithms(Module::running()).map_err(not_validated)?;
     let store = open_docroot(permitted.docroot().to_owned()).await?;
     let store =
@@ -113,18 +142,17 @@ fn policies_up_to(most: PolicyCeiling) -> Vec<RatePolicy> {
     RatePolicy::ALL.iter().copied().filter(|&policy| assertiveness(policy) <= most).collect()
 }
 
-async fn open_docroot(path: PathBuf) -> Result<LocalStore, Refusal> {
+async fn open_docroot(path: PathBuf) -> Result<LocalStore, Denial> {
     let shown = path.clone();
     let opened = tokio::task::spawn_blocking(move || LocalStore::open(&path, Confinement::Inside)).await;
-    let opened = opened.map_err(|error| Refusal { code: Code::INTERNAL, detail: error.to_string() })?;
-    opened.map_err(|error| {
+    opened.map_err(|error| broken(&error))?.map_err(|error| {
         // The path stays here: the client is told what is wrong, not where.
         tracing::error!(docroot = %shown.display(), %error, "a docroot cannot be opened");
         let detail = match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => "the directory set for this user does not exist",
             _ => "the directory set for this user cannot be opened",
         };
-        Refusal { code: Code::NO_DOCROOT, detail: detail.to_owned() }
+        Denial::because(Code::NO_DOCROOT, detail, format!("{}: {error}", shown.display()))
     })
 }
 
@@ -134,15 +162,14 @@ async fn seal_at_rest(
     keys: KeySources,
     set: AlgorithmSet,
     key: Option<MasterKeyId>,
-) -> Result<Arc<dyn Store>, Refusal> {
+) -> Result<Arc<dyn Store>, Denial> {
     let named = key.clone();
     let sealed = tokio::task::spawn_blocking(move || keys.seal(Arc::new(store), set, named.as_ref())).await;
-    let sealed = sealed.map_err(|error| Refusal { code: Code::INTERNAL, detail: error.to_string() })?;
-    sealed.map_err(|error| {
+    sealed.map_err(|error| broken(&error))?.map_err(|error| {
         // Where keys come from is not for the client to know.
-        let key = key.as_ref().map(MasterKeyId::as_str);
+        let key = key.as_ref().map_or("", MasterKeyId::as_str);
         tracing::error!(key, %error, "the master key that is to seal files cannot be had");
-        Refusal { code: Code::AT_REST_KEY, detail: String::new() }
+        Denial::because(Code::AT_REST_KEY, "", format!("master key {key}: {error}"))
     })
 }
 
@@ -270,17 +297,18 @@ mod tests {
         let (surroundings, with_key) = (surroundings(""), surroundings("main.file = \"/nonexistent/key\""));
         let sealing = permitted_by(&format!("{text}\nseal-at-rest = \"main\""));
         for keys in [&surroundings, &with_key] {
-            let refused = terms(&sealing, keys, None).await.unwrap_err();
-            assert_eq!((refused.code, refused.detail.as_str()), (Code::AT_REST_KEY, ""));
+            let denied = terms(&sealing, keys, None).await.unwrap_err();
+            assert_eq!((denied.refusal.code, denied.refusal.detail.as_str()), (Code::AT_REST_KEY, ""));
+            assert!(denied.reason().starts_with("master key main: "), "{denied:?}");
         }
         assert!(terms(&permitted, &with_key, None).await.is_ok(), "a key that only opens may be missing");
         let granted = terms(&permitted, &surroundings, None).await.unwrap();
         assert_eq!(granted.rate_cap, Rate::from_bits_per_second(5_000_000));
         assert_eq!(granted.durability_floor, Durability::Strict);
         drop(directory);
-        let refused = terms(&permitted, &surroundings, None).await.unwrap_err();
-        assert_eq!(refused.code, Code::NO_DOCROOT);
-        assert!(!refused.detail.contains('/'), "{}", refused.detail);
+        let denied = terms(&permitted, &surroundings, None).await.unwrap_err();
+        assert_eq!(denied.refusal.code, Code::NO_DOCROOT);
+        assert!(!denied.refusal.detail.contains('/') && denied.reason().contains('/'), "{denied:?}");
     }
 
     #[test]

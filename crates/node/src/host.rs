@@ -13,7 +13,7 @@ use limosa_wire::setup::{Direction, Refusal, Request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
-use crate::admit::{Surroundings, authorize, expand_docroot, terms};
+use crate::admit::{Denial, Surroundings, authorize, expand_docroot, terms};
 use crate::audit::{self, AuditLog, Event, SessionLine, SessionResult, escaped};
 use crate::sessions::{Place, SessionRegistry};
 
@@ -61,9 +61,10 @@ impl Host {
         let line = session_line(&guest, incoming.request(), incoming.peer());
         match self.start(&guest, incoming, &line).await {
             Ok((running, place)) => self.watch(running, place, line).await,
-            Err(Refusal { code, detail }) => {
-                tracing::info!(session = line.session, user, %code, detail, "session refused");
-                let detail = escaped(detail.as_bytes());
+            Err(denial) => {
+                let (code, reason) = (denial.refusal.code, denial.reason());
+                tracing::info!(session = line.session, user, %code, reason, "session refused");
+                let detail = escaped(reason.as_bytes());
                 let (code, number, name) = (code, code.number(), code.name());
                 self.audit.write(&Event::SessionRefused { session: line, code: number, name, detail });
                 code
@@ -78,17 +79,18 @@ impl Host {
         guest: &Guest,
         incoming: IncomingRequest<S>,
         line: &SessionLine,
-    ) -> Result<(Running, Place), Refusal>
+    ) -> Result<(Running, Place), Denial>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (place, terms) = match self.permit(guest, incoming.request()).await {
             Ok(permitted) => permitted,
-            Err(refusal) => {
-                if let Err(error) = incoming.refuse(refusal.code, refusal.detail.clone()).await {
+            Err(denial) => {
+                let Refusal { code, detail } = denial.refusal.clone();
+                if let Err(error) = incoming.refuse(code, detail).await {
                     tracing::debug!(%error, "a refusal could not be told");
                 }
-                return Err(refusal);
+                return Err(denial);
             }
         };
         let started = serve(incoming, terms, &self.ports).await;
@@ -98,7 +100,7 @@ impl Host {
         Ok((running, place))
     }
 
-    async fn permit(&self, guest: &Guest, request: &Request) -> Result<(Place, limosa_session::Terms), Refusal> {
+    async fn permit(&self, guest: &Guest, request: &Request) -> Result<(Place, limosa_session::Terms), Denial> {
         let user = guest.identity.user();
         let refused = |code| Refusal { code, detail: String::new() };
         let arrival = self.sessions.arrive(user, request.transfer).map_err(refused)?;

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use limosa_policy::Settings;
+use limosa_seal::AlgorithmSet;
 use limosa_seal::envelope::{EnvelopeError, MasterKey, MasterKeyId};
 use limosa_seal::module::Module;
-use limosa_seal::{AlgorithmSet, SecretBytes};
 use limosa_storage::{MasterKeySource, MasterKeys, SealedStore, Store};
 
 use crate::config::{Configuration, KeyName, KeySource};
@@ -151,14 +151,10 @@ impl KeySources {
     }
 
     fn ask(&self, name: &KeyName, source: &Source) -> Result<MasterKey, KeyError> {
-        Ok(MasterKey::parse(name.id(), self.read(&source.place)?.expose())?)
-    }
-
-    fn read(&self, source: &KeySource) -> Result<SecretBytes, KeyError> {
-        match source {
+        let text = match &source.place {
             KeySource::File(path) => read_file(path),
             KeySource::Command(words) => read_command(words),
-            KeySource::Transit(path) => Ok(TransitKey::read(path)?.unwrap(self.set)?),
+            KeySource::Transit(path) => return Ok(TransitKey::read(path)?.unwrap(name.id(), self.set)?),
             KeySource::Environment(_) | KeySource::Credential(_) if self.trust == Trust::Login => {
                 Err(KeyError::NotTrusted)
             }
@@ -171,7 +167,8 @@ impl KeySources {
                 // systemd lets nobody else into this directory.
                 read_at_most(std::fs::File::open(Path::new(&directory).join(plain_name(name)?))?)
             }
-        }
+        };
+        Ok(MasterKey::parse(name.id(), text?.expose())?)
     }
 
     /// Every key to open files with, each asked for when a file needs it.

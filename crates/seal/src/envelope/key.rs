@@ -113,6 +113,14 @@ pub(super) fn key_for_file<const N: usize>(secret: &Secret<32>, preamble: &Pream
     Secret::fill(|out| expand(&root, &[purpose], out))
 }
 
+/// What tells a key that serves many from others, and nothing else of it.
+pub(super) fn tell_apart<const N: usize>(secret: &Secret<32>, purpose: &[u8]) -> [u8; N] {
+    let root = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(secret.expose());
+    let mut out = [0; N];
+    expand(&root, &[purpose], &mut out);
+    out
+}
+
 /// Wraps a file key by AES-256-GCM under a nonce that the library draws.
 pub(super) fn wrap(key: &Secret<32>, with: &Secret<32>, aad: &[u8], cipher: EnvelopeSuite) -> Wrapped {
     let with = RandomizedNonceKey::new(cipher.aead(), with.expose()).expect("32 bytes are a key of AES-256");

@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 use super::error::EnvelopeError;
 use super::header::Header;
-use super::key::{FileKey, key_for_file, unwrap, wrapping_suite};
+use super::key::{FileKey, key_for_file, tell_apart, unwrap, wrapping_suite};
 use super::opened::Envelope;
 use super::preamble::{PREAMBLE, Preamble};
 use super::recipient::Identity;
 use super::slot::{CHECK, SALT, Slot, SlotKind};
 use crate::allow::PassphraseScheme;
+use crate::identity::hex;
 use crate::password::{self, PasswordError};
 use crate::stretch::{Stretch, StretchError};
 use crate::{AlgorithmSet, Secret, SecretBytes, random};
@@ -18,6 +19,7 @@ use crate::{AlgorithmSet, Secret, SecretBytes, random};
 const WRAP: &[u8] = b"limosa envelope passphrase";
 const TELL: &[u8] = b"limosa envelope passphrase check";
 const MASTER: &[u8] = b"limosa envelope master";
+const MASTER_TELL: &[u8] = b"limosa envelope master check";
 const RECIPIENT: &[u8] = b"limosa envelope recipient";
 
 /// Stretched passphrases kept: a tree sealed in one go has one for all its
@@ -169,6 +171,14 @@ impl MasterKey {
     #[must_use]
     pub const fn id(&self) -> &MasterKeyId {
         &self.id
+    }
+
+    /// What tells it from other keys, and nothing else of it: the first 16 bytes
+    /// of HKDF-SHA256 without salt, for `limosa envelope master check`. In
+    /// hexadecimal.
+    #[must_use]
+    pub fn check(&self) -> String {
+        hex(&tell_apart::<CHECK>(&self.key, MASTER_TELL))
     }
 
     /// What wraps the key of one file.

@@ -11,6 +11,7 @@
 //! key = "limosa"
 //! token-file = "/run/vault/limosa.token"
 //! wrapped = "vault:v1:…"
+//! check = "0123…"
 //! ```
 //!
 //! `request` asks one question; `file` is how such a file gets to the disk.
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use limosa_seal::envelope::{EnvelopeError, MasterKey, MasterKeyId};
 use limosa_seal::tls::TlsError;
 use limosa_seal::{AlgorithmSet, SecretBytes};
 use serde::{Deserialize, Serialize};
@@ -63,6 +65,10 @@ pub struct TransitKey {
     /// The master key as the server wrapped it.
     #[serde(default)]
     pub wrapped: String,
+    /// What tells that master key from others ([`MasterKey::check`]): whoever
+    /// answers in the server's place cannot have another one used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
 }
 
 /// Where transit engines are unless somebody says otherwise.
@@ -125,6 +131,15 @@ pub enum TransitError {
         /// Whom it names.
         to: String,
     },
+    /// It is not what was wrapped.
+    #[error(
+        "the key server yields another key than was wrapped: something else answers in its place, or the description \
+         was changed"
+    )]
+    OtherKey,
+    /// What was wrapped is no key.
+    #[error("{0}")]
+    NotAKey(#[from] EnvelopeError),
     /// The answer is not one.
     #[error("the key server's answer cannot be understood: {0}")]
     Answer(&'static str),
@@ -146,8 +161,8 @@ impl TransitKey {
         toml::from_str(&text).map_err(|error: toml::de::Error| failed(&error.message()))
     }
 
-    /// Has the server make a master key and writes it, wrapped, to a new file.
-    /// The key itself is not seen here.
+    /// Has the server make a master key and unwrap it, and writes it, wrapped, to
+    /// a new file.
     ///
     /// # Errors
     /// If the file is there, or the server does not do it.
@@ -158,6 +173,7 @@ impl TransitKey {
         }
         self.wrapped = self.ask(set, "datakey/wrapped", json!({ "bits": 256 }))?.wrapped()?;
         version(&self.wrapped)?;
+        self.check = Some(self.unwrap(id_for_itself(), set)?.check());
         self.write(path, file::create)
     }
 
@@ -174,20 +190,24 @@ impl TransitKey {
         if from == to {
             return Ok(Renewed::Newest(to));
         }
-        let new = Self { wrapped, ..old.clone() };
-        if !new.unwrap(set)?.matches(&old.unwrap(set)?) {
-            return Err(TransitError::Answer("what it wrapped anew is another key, and is not kept"));
-        }
+        let check = Some(old.unwrap(id_for_itself(), set)?.check());
+        let new = Self { wrapped, check, ..old };
+        new.unwrap(id_for_itself(), set)?;
         new.write(path, file::replace)?;
         Ok(Renewed::Changed { from, to })
     }
 
-    /// The master key's 32 bytes. Blocks until the server has answered.
-    pub(super) fn unwrap(&self, set: AlgorithmSet) -> Result<SecretBytes, TransitError> {
+    /// The master key, which is to be called `id`. Blocks until the server has
+    /// answered.
+    pub(super) fn unwrap(&self, id: MasterKeyId, set: AlgorithmSet) -> Result<MasterKey, TransitError> {
         let told = self.ask(set, "decrypt", json!({ "ciphertext": self.wrapped }))?;
         let plaintext = told.plaintext.ok_or(NO_FIELD)?;
-        let key = STANDARD.decode(plaintext.expose()).map_err(|_| TransitError::Answer("no base64"))?;
-        Ok(key.into())
+        let text = STANDARD.decode(plaintext.expose()).map_err(|_| TransitError::Answer("no base64"))?;
+        let key = MasterKey::parse(id, SecretBytes::from(text).expose())?;
+        match &self.check {
+            Some(check) if *check != key.check() => Err(TransitError::OtherKey),
+            _ => Ok(key),
+        }
     }
 
     fn ask(&self, set: AlgorithmSet, what: &str, question: Value) -> Result<Told, TransitError> {
@@ -201,6 +221,11 @@ impl TransitKey {
             _ => TransitError::File { path: path.into(), reason: error.to_string() },
         })
     }
+}
+
+/// What a key is called that is looked at and not used.
+fn id_for_itself() -> MasterKeyId {
+    "wrapped".parse().expect("it is a name")
 }
 
 /// What became of a wrapped key that was to be wrapped by the newest version of

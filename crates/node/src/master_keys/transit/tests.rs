@@ -66,6 +66,11 @@ fn data(data: &Value) -> String {
     answer("200 OK", "", &json!({ "data": data }))
 }
 
+/// The answer with the master key of these bytes.
+fn plain(byte: u8) -> String {
+    data(&json!({ "plaintext": STANDARD.encode([byte; 32]) }))
+}
+
 /// What is said of `key` after this time. It is asked on a thread of its own,
 /// so that a wait without end fails the test.
 fn refusal(key: &TransitKey, patience: Duration) -> TransitError {
@@ -115,8 +120,8 @@ fn an_answer_without_end_is_not_taken_in() {
 
 #[test]
 fn it_is_told_what_vault_agents_insist_on() {
-    let (key, asked) = canned(vec![data(&json!({ "plaintext": "BwcH" }))]);
-    assert_eq!(key.unwrap(SET).unwrap().expose(), [7; 3]);
+    let (key, asked) = canned(vec![plain(7)]);
+    assert!(key.unwrap(id_for_itself(), SET).is_ok());
     let asked = asked.recv_timeout(DEADLINE).unwrap();
     assert!(asked.starts_with("post /v1/transit/decrypt/limosa http/1.1\r\n"), "{asked}");
     assert!(asked.contains("\r\nx-vault-request: true\r\n") && !asked.contains("x-vault-token"), "{asked}");
@@ -204,19 +209,28 @@ fn what_is_wrapped_by_the_newest_version_stays_as_it_is() {
 
 #[test]
 fn what_was_wrapped_anew_is_proved_before_it_is_kept() {
-    let answers = |second: &str| {
-        let plain = |text: &str| data(&json!({ "plaintext": text }));
-        vec![data(&json!({ "ciphertext": "vault:v2:BBBB" })), plain("BwcH"), plain(second)]
-    };
-    let (refused, _, directory) = renewed(answers("CAgI"));
+    let answers = |second| vec![data(&json!({ "ciphertext": "vault:v2:BBBB" })), plain(7), plain(second)];
+    let (refused, _, directory) = renewed(answers(8));
     assert!(refused.unwrap_err().to_string().contains("another key"));
     assert_eq!(wrapped_in(&directory), "vault:v1:AAAA");
-    let (renewed, _, directory) = renewed(answers("BwcH"));
+    let (renewed, _, directory) = renewed(answers(7));
     assert_eq!(renewed.unwrap(), Renewed::Changed { from: "v1".to_owned(), to: "v2".to_owned() });
     assert_eq!(wrapped_in(&directory), "vault:v2:BBBB");
     let (real, link) = (directory.path().join("real.transit"), directory.path().join("main.transit"));
     assert_eq!(real.metadata().unwrap().mode() & 0o777, 0o600, "as it was");
     assert!(link.is_symlink() && std::fs::read_dir(&directory).unwrap().count() == 2);
+}
+
+#[test]
+fn nobody_answers_with_another_key_than_was_wrapped() {
+    let wrapped = || data(&json!({ "ciphertext": "vault:v1:AAAA" }));
+    let (key, _asked) = canned(vec![wrapped(), plain(7), plain(7), plain(8)]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("main.transit");
+    key.create(&path, SET).unwrap();
+    let described = TransitKey::read(&path).unwrap();
+    assert!(described.unwrap(id_for_itself(), SET).is_ok());
+    assert!(matches!(described.unwrap(id_for_itself(), SET), Err(TransitError::OtherKey)));
 }
 
 #[test]
