@@ -4,13 +4,13 @@
 //! Sessions do not come here: they have keys of their own
 //! ([`crate::schedule`]). What is asked over HTTPS does, such as a key server.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::aws_lc_rs::{self as provider, cipher_suite, kx_group};
-use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{RootCertStore, SupportedCipherSuite};
+use rustls::{RootCertStore, SignatureScheme, SupportedCipherSuite};
 use rustls_platform_verifier::Verifier;
 
 use crate::AlgorithmSet;
@@ -28,6 +28,28 @@ const SUITES: &[SupportedCipherSuite] = &[
 ];
 /// SP 800-56A, revision 3, appendix D.
 const GROUPS: &[&dyn SupportedKxGroup] = &[kx_group::SECP256R1, kx_group::SECP384R1];
+
+/// FIPS 186-5 with SHA-2, as far as RSA and the NIST's curves go: what every
+/// validated module has.
+const SIGNATURES: &[SignatureScheme] = &[
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
+];
+/// What verifies these, made once: the library wants it to last.
+static APPROVED_SIGNATURES: LazyLock<WebPkiSupportedAlgorithms> = LazyLock::new(|| {
+    let every = provider::default_provider().signature_verification_algorithms;
+    let approved = every.mapping.iter().copied().filter(|(scheme, _)| SIGNATURES.contains(scheme));
+    let mapping: Vec<_> = approved.collect();
+    let all: Vec<_> = mapping.iter().flat_map(|(_, algorithms)| algorithms.iter().copied()).collect();
+    WebPkiSupportedAlgorithms { all: all.leak(), mapping: mapping.leak() }
+});
 
 /// Why there can be no connection.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +113,12 @@ fn provider_of(set: AlgorithmSet) -> CryptoProvider {
     let all = provider::default_provider();
     match set {
         AlgorithmSet::Ordinary => all,
-        AlgorithmSet::Approved => CryptoProvider { cipher_suites: SUITES.to_vec(), kx_groups: GROUPS.to_vec(), ..all },
+        AlgorithmSet::Approved => CryptoProvider {
+            cipher_suites: SUITES.to_vec(),
+            kx_groups: GROUPS.to_vec(),
+            signature_verification_algorithms: *APPROVED_SIGNATURES,
+            ..all
+        },
     }
 }
 
@@ -122,6 +149,10 @@ mod tests {
         assert!(provider.cipher_suites.iter().all(|suite| format!("{:?}", suite.suite()).contains("_GCM_")));
         let groups: Vec<_> = provider.kx_groups.iter().map(|group| format!("{:?}", group.name())).collect();
         assert_eq!(groups, ["secp256r1", "secp384r1"]);
+        let schemes = provider.signature_verification_algorithms.supported_schemes();
+        assert!(!schemes.is_empty() && schemes.iter().all(|scheme| SIGNATURES.contains(scheme)), "{schemes:?}");
+        let known = provider_of(AlgorithmSet::Ordinary).signature_verification_algorithms.supported_schemes();
+        assert!(SIGNATURES.iter().all(|scheme| known.contains(scheme)), "each has one that verifies it");
         assert!(provider_of(AlgorithmSet::Ordinary).cipher_suites.len() > provider.cipher_suites.len());
     }
 }
